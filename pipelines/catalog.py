@@ -1,0 +1,71 @@
+"""Every model that the page can offer: reads `catalog.toml`, a row of data each."""
+
+import functools
+import os
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipelines.errors import UserError
+
+ROOT = Path(__file__).parent.parent
+BUNDLED = "bundled"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model. `source` is a folder under `assets/models` (where `revision` is "bundled") or a hub name.
+
+    `parameters` counts weights; `download_bytes` and `memory_bytes` are bytes, the latter loaded in fp32 on a CPU.
+    `defaults` holds the settings that the model wants, by the argument names of its task's `stream`;
+    `options` what its family needs to know (templates, calibration, prompts)."""
+
+    id: str
+    name: str
+    tasks: tuple[str, ...]
+    family: str
+    source: str
+    revision: str
+    parameters: int
+    download_bytes: int
+    memory_bytes: int
+    licence: str
+    languages: tuple[str, ...]
+    note: str
+    cpu: bool
+    defaults: dict[str, Any] = field(default_factory=dict, hash=False)
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def bundled(self) -> bool:
+        return self.revision == BUNDLED
+
+    @property
+    def folder(self) -> Path:
+        """Where a bundled model's files lie (`QUARTET_MODELS` or `assets/models`)."""
+        return Path(os.environ.get("QUARTET_MODELS") or ROOT / "assets" / "models") / self.source
+
+
+@functools.cache
+def _all() -> tuple[Row, ...]:
+    with open(Path(__file__).with_suffix(".toml"), "rb") as file:
+        entries = tomllib.load(file)["model"]
+    return tuple(Row(**{k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}) for entry in entries)
+
+
+def rows(task: str | None = None) -> tuple[Row, ...]:
+    """The rows of `task` (all without one), in the order of the file: bundled models first."""
+    return tuple(row for row in _all() if task is None or task in row.tasks)
+
+
+def find(task: str, model: str | None = None) -> Row:
+    """The row of a model id; `None` is the default: `QUARTET_CLASSIFY_MODEL` and so on, else the first row.
+
+    Raises `UserError("model_unknown")`."""
+    offered = rows(task)
+    wanted = model or os.environ.get(f"QUARTET_{task.upper()}_MODEL") or offered[0].id
+    for row in offered:
+        if row.id == wanted:
+            return row
+    raise UserError("model_unknown", model=wanted, task=task, known=", ".join(row.id for row in offered))
