@@ -18,7 +18,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Word:
-    """A word as written, with its probability (0 to 1) and the other candidates [(text, probability)], likeliest first."""
+    """A word as written, with its probability (0 to 1) and `others` [(text, probability)], likeliest first."""
 
     text: str
     probability: float

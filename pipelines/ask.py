@@ -1,0 +1,65 @@
+"""Questions about a photo, answered."""
+
+import time
+from collections.abc import Generator, Sequence
+from typing import Any
+
+from pipelines import catalog, decoding, hub, inputs, runtime
+from pipelines.inputs import Photo
+from pipelines.loaders import Loaded
+from pipelines.results import Answer, Partial, Progress
+
+OTHERS = 4  # other answers that are weighed, where the row says that the model gives them
+Turns = tuple[tuple[str, str], ...]
+
+
+def stream(
+    photo: Photo,
+    question: str,
+    *,
+    model: str | None = None,
+    history: Sequence[tuple[str, str]] = (),
+    max_words: int = 30,
+) -> Generator[Progress | Partial | Answer, None, None]:
+    """Answers a question about a photo; yields Partial word by word, then the result.
+
+    `history`: the (question, answer) pairs so far, oldest first; `max_words`: 1 to 200. Raises `UserError`."""
+    start = time.perf_counter()
+    picture = inputs.photo(photo)
+    question = inputs.words(question, "question")
+    turns = tuple((inputs.words(q, "question"), inputs.optional_words(a, "answer")) for q, a in history)
+    max_words = inputs.number(max_words, "max_words", 1, 200)
+    row = catalog.find("ask", model)
+    yield from hub.fetch(row)
+    if not runtime.loaded(row):
+        yield Progress("loading", values={"model": row.name})
+    with runtime.lend(row) as loaded:
+        yield Progress("looking")
+        written = yield from FAMILIES[row.family](loaded, picture, question, turns, max_words)
+        yield Answer(
+            model=row.id,
+            revision=hub.revision(row),
+            device=str(loaded.device),
+            seconds=time.perf_counter() - start,
+            text=written.text,
+            words=written.words,
+            confidence=written.confidence,
+            others=written.others,
+        )
+
+
+def run(photo: Photo, question: str, **settings: Any) -> Answer:
+    """Drains `stream` and returns its result."""
+    return [event for event in stream(photo, question, **settings) if isinstance(event, Answer)][-1]
+
+
+def _chat(
+    loaded: Loaded, picture: Any, question: str, turns: Turns, max_words: int
+) -> Generator[Progress | Partial, None, decoding.Written]:
+    """Chat models with vision (FastVLM, SmolVLM, Qwen-VL, …)."""
+    batch = decoding.chat_inputs(loaded, picture, turns, question)
+    others = OTHERS if loaded.row.options.get("other_answers") else 0
+    return (yield from decoding.write(loaded, batch, max_words=max_words, others=others))
+
+
+FAMILIES = {"chat": _chat}

@@ -1,0 +1,148 @@
+"""Zero-shot classification: cosine similarity between the embeddings of a photo and of labels.
+
+Source: Radford et al., Learning Transferable Visual Models From Natural Language Supervision, 2021."""
+
+import time
+from collections.abc import Generator, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.functional import normalize
+
+from pipelines import catalog, hub, inputs, runtime
+from pipelines.errors import UserError
+from pipelines.inputs import Photo
+from pipelines.loaders import Loaded
+from pipelines.results import Classification, Progress
+
+BATCH = 64  # texts encoded between two signs of life
+MEMO = 20_000  # label embeddings kept with a model
+
+
+def stream(
+    photo: Photo,
+    labels: str | Sequence[str],
+    *,
+    model: str | None = None,
+    templates: str | Sequence[str] | None = None,
+    top_k: int | None = None,
+) -> Generator[Progress | Classification, None, None]:
+    """Scores each of `labels` (a list, or text with commas or lines) for a photo; yields Progress, then the result.
+
+    `templates`: prompt templates with `{}` in the label's place, whose embeddings are averaged (None: the model's own).
+    `top_k` limits nothing in the result; it is checked for whoever shows it. Raises `UserError`."""
+    start = time.perf_counter()
+    picture = inputs.photo(photo)
+    names, notes = inputs.labels(labels)
+    if top_k is not None:
+        inputs.number(top_k, "top_k", 1, 1000)
+    row = catalog.find("classify", model)
+    wanted = _templates(templates, row)
+    yield from hub.fetch(row)
+    if not runtime.loaded(row):
+        yield Progress("loading", values={"model": row.name})
+    with runtime.lend(row) as loaded:
+        texts = yield from _label_embeddings(loaded, names, wanted)  # [n, d]
+        yield Progress("looking")
+        cosine = texts @ _photo_embeddings(loaded, [picture])[0]  # [n]
+        probability = (cosine * loaded.model.logit_scale.exp().float().cpu()).softmax(0)
+        yield Classification(
+            model=row.id,
+            revision=hub.revision(row),
+            device=str(loaded.device),
+            seconds=time.perf_counter() - start,
+            labels=names,
+            cosine=tuple(cosine.tolist()),
+            probability=tuple(probability.tolist()),
+            independent=tuple(_independent(loaded, cosine).tolist()),
+            notes=notes,
+        )
+
+
+def run(photo: Photo, labels: str | Sequence[str], **settings: Any) -> Classification:
+    """Drains `stream` and returns its result."""
+    return [event for event in stream(photo, labels, **settings) if isinstance(event, Classification)][-1]
+
+
+def embed_photos(photos: Iterable[Photo], *, model: str | None = None) -> NDArray[np.float32]:
+    """Embeddings of photos, float32 [n, d], each of unit length."""
+    row = catalog.find("classify", model)
+    _drain(hub.fetch(row))
+    with runtime.lend(row) as loaded:
+        return torch.stack([_photo_embeddings(loaded, [inputs.photo(photo)])[0] for photo in photos]).numpy()
+
+
+def embed_texts(texts: Sequence[str], *, model: str | None = None) -> NDArray[np.float32]:
+    """Embeddings of texts as given (no template), float32 [n, d], each of unit length."""
+    row = catalog.find("classify", model)
+    _drain(hub.fetch(row))
+    with runtime.lend(row) as loaded:
+        batches = [_text_embeddings(loaded, texts[i : i + BATCH]) for i in range(0, len(texts), BATCH)]
+        return torch.cat(batches).numpy()
+
+
+def template_ensemble(model: str | None = None) -> tuple[str, ...]:
+    """The prompt templates that a model wants: what `templates=None` stands for."""
+    return _templates(None, catalog.find("classify", model))
+
+
+def _drain(events: Iterable[object]) -> None:
+    for _ in events:
+        pass
+
+
+def _templates(templates: str | Sequence[str] | None, row: catalog.Row) -> tuple[str, ...]:
+    if templates is None:
+        return tuple(row.options.get("templates", ["a photo of a {}."]))
+    chosen = [templates] if isinstance(templates, str) else list(templates)
+    chosen = [template.strip() for template in chosen if template.strip()]
+    if not chosen or len(chosen) > 100 or any(len(template) > 200 for template in chosen):
+        raise UserError("templates_count")
+    for template in chosen:
+        if template.count("{}") != 1:
+            raise UserError("template_place", template=template)
+    return tuple(dict.fromkeys(chosen))
+
+
+@torch.inference_mode()
+def _photo_embeddings(loaded: Loaded, photos: Sequence[Any]) -> torch.Tensor:  # [n, d]
+    pixels = torch.stack([loaded.processor(photo) for photo in photos])  # [n, 3, height, width]
+    vectors = loaded.model.encode_image(pixels.to(loaded.device.kind, loaded.device.dtype))
+    return normalize(vectors.float(), dim=-1).cpu()
+
+
+@torch.inference_mode()
+def _text_embeddings(loaded: Loaded, texts: Sequence[str]) -> torch.Tensor:  # [n, d]
+    tokens = loaded.tokenizer(list(texts)).to(loaded.device.kind)  # [n, context]
+    return normalize(loaded.model.encode_text(tokens).float(), dim=-1).cpu()
+
+
+def _label_embeddings(
+    loaded: Loaded, labels: Sequence[str], templates: tuple[str, ...]
+) -> Generator[Progress, None, torch.Tensor]:
+    """Unit-length mean over the templates, [n, d]. Each label is encoded once for a model and its templates."""
+    missing = [label for label in labels if (templates, label) not in loaded.memo]
+    step = max(1, BATCH // len(templates))
+    total = len(missing) * len(templates)
+    for i in range(0, len(missing), step):
+        yield Progress("encoding_texts", i * len(templates), total)
+        batch = missing[i : i + step]
+        texts = [template.replace("{}", label) for label in batch for template in templates]
+        vectors = _text_embeddings(loaded, texts).view(len(batch), len(templates), -1)
+        for label, vector in zip(batch, normalize(vectors.mean(1), dim=-1), strict=True):
+            loaded.memo[templates, label] = vector
+    found = torch.stack([loaded.memo[templates, label] for label in labels])
+    while len(loaded.memo) > MEMO:
+        loaded.memo.popitem(last=False)
+    return found
+
+
+def _independent(loaded: Loaded, cosine: torch.Tensor) -> torch.Tensor:
+    """The probability that a label is true of the photo, whatever the other labels: the model's own sigmoid where it
+    was trained with one (SigLIP), else the row's calibration [a, b] on held-out photos: sigmoid(a cosine + b)."""
+    if (bias := getattr(loaded.model, "logit_bias", None)) is not None:
+        return torch.sigmoid(cosine * loaded.model.logit_scale.exp().float().cpu() + bias.float().cpu())
+    a, b = loaded.row.options["calibration"]
+    return torch.sigmoid(a * cosine + b)

@@ -1,0 +1,188 @@
+"""What caption and ask share: text streamed word by word, stopped at once, with the confidence of each word."""
+
+import math
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+
+from pipelines import work
+from pipelines.loaders import Loaded
+from pipelines.results import Partial, Progress, Word
+
+OTHERS = 4  # other candidates kept for a word
+TOKENS_PER_WORD = 3  # room for words of several tokens; the words are counted, too
+
+
+@dataclass(frozen=True)
+class Written:
+    """A finished text with its words, its confidence and other complete texts with their probability."""
+
+    text: str
+    words: tuple[Word, ...]
+    confidence: float
+    others: tuple[tuple[str, float], ...] = ()
+
+
+class _Recorder(LogitsProcessor):
+    """Last in line, so it sees the probabilities that the search chooses from; keeps those of every step and beam."""
+
+    def __init__(self, seen: Callable[["_Recorder", torch.Tensor], None]) -> None:
+        self.start = 0  # length of the prompt, known at the first step
+        self.steps: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._seen = seen
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        # input_ids [beams, length]; scores [beams, vocabulary]
+        if not self.steps:
+            self.start = input_ids.shape[1]
+        self.steps.append((input_ids[:, self.start :], scores.float().log_softmax(-1)))
+        self._seen(self, input_ids)
+        return scores
+
+    def of(self, tokens: Sequence[int], i: int) -> torch.Tensor:
+        """Log-probabilities [vocabulary] from which the i-th of `tokens` was chosen, found by the tokens before it."""
+        prefixes, scores = self.steps[i]
+        rows = (prefixes == torch.tensor(tokens[:i], device=prefixes.device)).all(-1).nonzero()
+        return scores[rows[0, 0]]
+
+
+class _EnoughWords(StoppingCriteria):
+    def __init__(self, count: Callable[[torch.Tensor], int], most: int) -> None:
+        self.count, self.most = count, most
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+        enough = [self.count(row) > self.most for row in input_ids]
+        return torch.tensor(enough, device=input_ids.device)
+
+
+def write(
+    loaded: Loaded, inputs: dict[str, Any], *, max_words: int, beams: int = 1, prefix: str = "", others: int = 0
+) -> Generator[Progress | Partial, None, Written]:
+    """Runs `model.generate(**inputs)`; yields Partial texts (greedy) or Progress (beams), returns what was written.
+
+    `prefix` is text that stands before what the model writes; `others` asks for that many other complete texts."""
+    tokenizer = loaded.tokenizer
+    ends = set(_ids(loaded.model.generation_config.eos_token_id)) | set(tokenizer.all_special_ids)
+
+    def words_of(tokens: Sequence[int], recorder: _Recorder) -> tuple[Word, ...]:
+        return _words(tokenizer, [int(token) for token in tokens], recorder, ends, prefix)[:max_words]
+
+    def call(emit: Callable[[Progress | Partial], None]) -> Written:
+        def seen(recorder: _Recorder, input_ids: torch.Tensor) -> None:
+            done = input_ids.shape[1] - recorder.start
+            if beams > 1:
+                emit(Progress("writing", done))
+            else:
+                words = words_of(input_ids[0, recorder.start :].tolist(), recorder)
+                emit(Partial(text=_text(prefix, words), words=words))
+
+        recorder = _Recorder(seen)
+        count = _EnoughWords(
+            lambda row: len(tokenizer.decode(row[recorder.start :], skip_special_tokens=True).split()), max_words
+        )
+        out = _generate(
+            loaded, inputs, max_words, beams, LogitsProcessorList([recorder]), StoppingCriteriaList([count])
+        )
+        tokens = out.sequences[0, recorder.start :].tolist()
+        words = words_of(tokens, recorder)
+        text = _text(prefix, words)
+        return Written(text, words, confidence(words), _others(emit, text) if others else ())
+
+    def _others(emit: Callable[[Progress | Partial], None], text: str) -> tuple[tuple[str, float], ...]:
+        """Other complete texts by beam search, each with its own probability: the product over its tokens."""
+        recorder = _Recorder(lambda recorder, ids: emit(Progress("weighing")))
+        out = _generate(
+            loaded, inputs, max_words, others + 1, LogitsProcessorList([recorder]), None,
+            num_return_sequences=others + 1, length_penalty=0.0, output_scores=True,
+        )  # fmt: skip
+        found: dict[str, float] = {}
+        for sequence, score in zip(out.sequences, out.sequences_scores.tolist(), strict=True):
+            other = tokenizer.decode(sequence[recorder.start :], skip_special_tokens=True).strip()
+            if other and other != text:
+                found[other] = found.get(other, 0.0) + math.exp(score)
+        return tuple(sorted(found.items(), key=lambda item: -item[1]))
+
+    return (yield from work.stream(call))
+
+
+def _generate(
+    loaded: Loaded, inputs: dict[str, Any], max_words: int, beams: int, recorder: Any, stopping: Any, **more: Any
+) -> Any:
+    return loaded.model.generate(
+        **inputs,
+        do_sample=False,
+        num_beams=beams,
+        max_new_tokens=max_words * TOKENS_PER_WORD,
+        logits_processor=recorder,
+        stopping_criteria=stopping,
+        return_dict_in_generate=True,
+        pad_token_id=loaded.tokenizer.pad_token_id,
+        **more,
+    )
+
+
+def confidence(words: Sequence[Word]) -> float:
+    """The geometric mean of the words' probabilities; 0 for no words."""
+    if not words:
+        return 0.0
+    return math.exp(sum(math.log(max(word.probability, 1e-12)) for word in words) / len(words))
+
+
+def chat_inputs(loaded: Loaded, picture: Any, turns: Sequence[tuple[str, str]], last: str, prefix: str = "") -> Any:
+    """The tensors for a conversation about one photo: `turns` of (question, answer), then the `last` question."""
+    messages: list[dict[str, Any]] = []
+    for i, (question, answer) in enumerate([*turns, (last, "")]):
+        content: list[dict[str, str]] = [{"type": "image"}] if i == 0 else []
+        messages.append({"role": "user", "content": [*content, {"type": "text", "text": question}]})
+        if i < len(turns):
+            messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
+    prompt = loaded.processor.apply_chat_template(messages, add_generation_prompt=True)
+    batch = loaded.processor(text=prompt + prefix, images=[picture], return_tensors="pt").to(loaded.device.kind)
+    return {
+        name: value.to(loaded.device.dtype) if value.is_floating_point() else value for name, value in batch.items()
+    }
+
+
+def _words(tokenizer: Any, tokens: list[int], recorder: _Recorder, ends: set[int], prefix: str) -> tuple[Word, ...]:
+    """Joins tokens to words as written: a token that adds a space, or a Chinese character, begins one.
+
+    A word's probability is the product over its tokens, its other candidates are those of its first token."""
+    words: list[Word] = []
+    text = ""
+    for i, token in enumerate(tokens):
+        if token in ends:
+            break
+        longer = tokenizer.decode(tokens[: i + 1], skip_special_tokens=True)
+        piece = longer[len(text) :]
+        if not piece.strip() or "�" in piece:
+            continue  # a part of a character: its text comes with the next token
+        scores = recorder.of(tokens, i)
+        probability = scores[token].exp().item()
+        begins = not words or piece[0].isspace() or "\u3400" <= piece[0] <= "\u9fff"
+        if begins:
+            best = scores.topk(OTHERS + 1)
+            others = tuple(
+                (tokenizer.decode([other]).strip(), score)
+                for other, score in zip(best.indices.tolist(), best.values.exp().tolist(), strict=True)
+                if other != token and other not in ends
+            )[:OTHERS]
+            words.append(Word(piece.strip(), probability, others))
+        else:
+            words[-1] = Word(words[-1].text + piece, words[-1].probability * probability, words[-1].others)
+        text = longer
+    return tuple(words)
+
+
+def _text(prefix: str, words: Sequence[Word]) -> str:
+    joined = ""
+    for word in words:
+        chinese = bool(word.text) and "\u3400" <= word.text[0] <= "\u9fff"
+        joined += word.text if not joined or chinese else " " + word.text
+    return f"{prefix.rstrip()} {joined}".strip() if prefix else joined
+
+
+def _ids(value: int | list[int] | None) -> list[int]:
+    return [] if value is None else [value] if isinstance(value, int) else value

@@ -1,0 +1,73 @@
+"""Which device and number type to compute in, and the reason in words."""
+
+import functools
+import os
+import time
+from dataclasses import dataclass
+
+import torch
+
+from pipelines.errors import UserError, text
+
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+FASTER = 1.3  # bf16 must beat fp32 by this factor to be worth its rounding
+
+
+@dataclass(frozen=True)
+class Device:
+    """`kind`: cuda, mps or cpu; `precision`: fp32, bf16 or fp16; `reason`: a sentence that says why."""
+
+    kind: str
+    precision: str
+    reason: str
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return DTYPES[self.precision]
+
+    def __str__(self) -> str:
+        return f"{self.kind}, {self.precision}"
+
+
+@functools.cache
+def pick() -> Device:
+    """The device to compute on; `QUARTET_DEVICE` and `QUARTET_PRECISION` override the choice. Measures once."""
+    kind = os.environ.get("QUARTET_DEVICE") or _best_kind()
+    precision = os.environ.get("QUARTET_PRECISION")
+    if kind not in ("cuda", "mps", "cpu") or precision not in (None, "", *DTYPES):
+        raise UserError("device_unknown", device=kind, precision=precision or "")
+    if precision == "fp16" and kind == "cpu":
+        raise UserError("device_fp16_cpu")
+    if precision:
+        return Device(kind, precision, text("device.chosen", precision=precision))
+    if kind == "cuda":
+        precision = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+        return Device(kind, precision, text("device.cuda", name=torch.cuda.get_device_name(), precision=precision))
+    if kind == "mps":
+        return Device(kind, "fp16", text("device.mps"))
+    ratio = bf16_speedup()
+    if ratio >= FASTER:
+        return Device(kind, "bf16", text("device.bf16_fast", ratio=f"{ratio:.1f}"))
+    return Device(kind, "fp32", text("device.bf16_slow", ratio=f"{ratio:.2g}"))
+
+
+def _best_kind() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def bf16_speedup() -> float:
+    """How many times as fast as fp32 this processor multiplies bf16 matrices (as little as 1/400 on some)."""
+
+    def seconds(dtype: torch.dtype) -> float:
+        a = torch.ones(256, 512, dtype=dtype)
+        b = torch.ones(512, 512, dtype=dtype)
+        times = []
+        for _ in range(3):  # the first one also builds the kernel
+            start = time.perf_counter()
+            a @ b
+            times.append(time.perf_counter() - start)
+        return min(times)
+
+    return seconds(torch.float32) / seconds(torch.bfloat16)

@@ -1,0 +1,166 @@
+"""Pictures from a prompt."""
+
+import copy
+import functools
+import inspect
+import time
+from collections.abc import Callable, Generator
+from typing import Any
+
+import PIL.Image
+import torch
+
+from pipelines import catalog, hub, inputs, runtime, work
+from pipelines.errors import UserError, text
+from pipelines.loaders import Loaded
+from pipelines.results import Partial, Pictures, Progress
+
+
+def stream(
+    prompt: str,
+    *,
+    model: str | None = None,
+    negative: str = "",
+    seed: int | str | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    count: int = 1,
+) -> Generator[Progress | Partial | Pictures, None, None]:
+    """Draws `count` pictures (1 to 8); yields Partial with a preview at each step, then the result.
+
+    `seed`: 0 to 2**64 - 1, None or blank for a random one; the i-th picture has seed + i, and is what a request for
+    that seed alone gives. `steps`, `guidance`, `width` and `height` (pixels): None is what the model wants.
+    Raises `UserError`."""
+    start = time.perf_counter()
+    prompt = inputs.words(prompt, "prompt")
+    negative = inputs.optional_words(negative, "negative")
+    row = catalog.find("generate", model)
+    settings = {"prompt": prompt, "negative": negative, **_settings(row, steps, guidance, width, height)}
+    count = inputs.number(count, "count", 1, 8)
+    first = inputs.seed(seed)
+    seeds = tuple((first + i) % 2**64 for i in range(count))
+    yield from hub.fetch(row)
+    if not runtime.loaded(row):
+        yield Progress("loading", values={"model": row.name})
+    with runtime.lend(row) as loaded:
+        notes = tuple(_cut(loaded, prompt))
+        pictures = []
+        for i, one in enumerate(seeds):
+            yield Progress("drawing", 0, settings["steps"], {"picture": i + 1, "pictures": count})
+            pictures.append((yield from FAMILIES[row.family](loaded, settings, one)))
+        recipe = {"model": row.id, "revision": hub.revision(row), "device": str(loaded.device), **settings}
+        yield Pictures(
+            model=row.id,
+            revision=hub.revision(row),
+            device=str(loaded.device),
+            seconds=time.perf_counter() - start,
+            pictures=tuple(pictures),
+            seeds=seeds,
+            recipes=tuple({**recipe, "seed": str(one), "torch": torch.__version__} for one in seeds),
+            notes=notes,
+        )
+
+
+def run(prompt: str, **settings: Any) -> Pictures:
+    """Drains `stream` and returns its result."""
+    return [event for event in stream(prompt, **settings) if isinstance(event, Pictures)][-1]
+
+
+def _settings(
+    row: catalog.Row, steps: int | None, guidance: float | None, width: int | None, height: int | None
+) -> dict[str, Any]:
+    """The settings checked, with the row's defaults for those that are None."""
+    want, options = row.defaults, row.options
+    multiple = options.get("size_multiple", 8)
+    chosen = {
+        "steps": inputs.number(want["steps"] if steps is None else steps, "steps", 1, 100),
+        "guidance": inputs.number(want["guidance"] if guidance is None else guidance, "guidance", 0, 20, whole=False),
+    }
+    for name, value in (("width", width), ("height", height)):
+        size = inputs.number(
+            want[name] if value is None else value, name, options.get("size_min", 256), options.get("size_max", 1536)
+        )
+        if size % multiple:
+            raise UserError("size_multiple", name=name, multiple=multiple, size=size)
+        chosen[name] = size
+    return chosen
+
+
+def _cut(loaded: Loaded, prompt: str) -> Generator[str, None, None]:
+    """A note with the part of the prompt that the text encoder does not read."""
+    tokenizer = loaded.tokenizer
+    most = loaded.row.options.get("prompt_tokens") or tokenizer.model_max_length
+    offsets = tokenizer(prompt, return_offsets_mapping=True, truncation=False)["offset_mapping"]
+    words = [(start, end) for start, end in offsets if end > start]
+    room = most - (len(offsets) - len(words))  # without the special tokens
+    if len(words) > room:
+        yield text("notes.prompt_cut", cut=prompt[words[room][0] :])
+
+
+def _generator_seed(seed: int) -> int:
+    """torch's CPU generator reads only the low 32 bits: larger seeds are mixed into them (splitmix64), so that all 64
+    bits matter; smaller ones stay as they are, so that they agree with diffusers' own examples."""
+    if seed < 2**32:
+        return seed
+    mixed = (seed + 0x9E3779B97F4A7C15) % 2**64
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> shift)) * factor % 2**64
+    return (mixed ^ (mixed >> 31)) % 2**32
+
+
+def _diffusers(loaded: Loaded, settings: dict[str, Any], seed: int) -> Generator[Partial, None, PIL.Image.Image]:
+    """Text-to-image pipelines of diffusers. Each request has its own scheduler, which holds the state of a run."""
+
+    def call(emit: Callable[[Partial], None]) -> PIL.Image.Image:
+        pipe = copy.copy(loaded.model)
+        pipe.scheduler = _watched(loaded.model.scheduler, lambda *seen: emit(_preview(pipe, settings["steps"], *seen)))
+        arguments = {
+            "prompt": settings["prompt"],
+            "negative_prompt": settings["negative"],
+            "num_inference_steps": settings["steps"],
+            "guidance_scale": settings["guidance"],
+            "width": settings["width"],
+            "height": settings["height"],
+            "generator": torch.Generator(loaded.device.kind).manual_seed(_generator_seed(seed)),
+            **loaded.row.options.get("call", {}),
+        }
+        taken = inspect.signature(pipe.__call__).parameters
+        return pipe(**{name: value for name, value in arguments.items() if name in taken}).images[0]
+
+    return (yield from work.stream(call))
+
+
+def _watched(scheduler: Any, seen: Callable[[int, torch.Tensor | None], None]) -> Any:
+    """A copy of the scheduler that tells, at each step, its number and the picture (or latent) predicted so far."""
+    scheduler = copy.deepcopy(scheduler)
+    original = scheduler.step
+    taken = 0
+
+    @functools.wraps(original)
+    def step(model_output: torch.Tensor, timestep: Any, sample: torch.Tensor, *more: Any, **named: Any) -> Any:
+        nonlocal taken
+        as_dict = named.pop("return_dict", True)
+        index = scheduler.step_index
+        out = original(model_output, timestep, sample, *more, **named, return_dict=True)
+        clean = getattr(out, "pred_original_sample", None)
+        if clean is None and "flow" in type(scheduler).__name__.lower():
+            clean = sample - scheduler.sigmas[index or 0] * model_output
+        taken += 1
+        seen(taken, clean)
+        return out if as_dict else tuple(out.values())
+
+    scheduler.step = step
+    return scheduler
+
+
+def _preview(pipe: Any, steps: int, step: int, clean: torch.Tensor | None) -> Partial:
+    """A picture of what is predicted so far, where the model works on pixels: [1, 3, height, width] in -1 to 1."""
+    picture = None
+    if clean is not None and getattr(pipe, "vae", None) is None:
+        picture = pipe.image_processor.postprocess(clean.float().clamp(-1, 1), output_type="pil")[0]
+    return Partial(picture=picture, step=step, steps=steps)
+
+
+FAMILIES = {"diffusers": _diffusers}

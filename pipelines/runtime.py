@@ -1,0 +1,140 @@
+"""Loads a model once, lends it to whoever asks, and evicts the least recently used one when memory runs short."""
+
+import contextlib
+import gc
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import torch
+
+from pipelines import device, loaders
+from pipelines.catalog import Row
+from pipelines.errors import UserError
+from pipelines.loaders import Loaded
+
+SHARE = 0.7  # of the free memory that models may take
+
+
+@dataclass
+class _Slot:
+    row: Row
+    bytes: int
+    loaded: Loaded | None = None  # None while it loads
+    users: int = 0
+
+
+class Runtime:
+    """The models in memory. `load` makes one from its row; `budget` is in bytes (None: a share of what is free)."""
+
+    def __init__(self, load: Callable[[Row], Loaded] | None = None, budget: int | None = None) -> None:
+        self._load = load or (lambda row: loaders.load(row, _folder(row), device.pick()))
+        self._budget = budget
+        self._changed = threading.Condition()
+        self._slots: OrderedDict[str, _Slot] = OrderedDict()  # least recently used first
+
+    @contextlib.contextmanager
+    def lend(self, row: Row) -> Iterator[Loaded]:
+        """The loaded model, kept in memory while it is lent. Several may borrow it at once; one of them loads it.
+
+        Raises `UserError`: "model_too_large" (for this machine), "memory_busy" (others hold it), "model_broken"."""
+        slot = self._borrow(row)
+        try:
+            if slot.loaded is None:
+                raise RuntimeError("lent before it was loaded")
+            yield slot.loaded
+        finally:
+            with self._changed:
+                slot.users -= 1
+                self._changed.notify_all()
+
+    def loaded(self, row: Row) -> bool:
+        with self._changed:
+            slot = self._slots.get(row.id)
+            return slot is not None and slot.loaded is not None
+
+    def loading(self) -> list[str]:
+        """The names of the models that are being loaded now."""
+        with self._changed:
+            return [slot.row.name for slot in self._slots.values() if slot.loaded is None]
+
+    def unload(self, row: Row) -> bool:
+        """Drops a model from memory; False where it is in use or not there."""
+        with self._changed:
+            slot = self._slots.get(row.id)
+            if slot is None or slot.users or slot.loaded is None:
+                return False
+            self._drop(slot)
+        return True
+
+    def _borrow(self, row: Row) -> _Slot:
+        with self._changed:
+            while (slot := self._slots.get(row.id)) is not None:
+                if slot.loaded is not None:
+                    slot.users += 1
+                    self._slots.move_to_end(row.id)
+                    return slot
+                self._changed.wait()  # somebody else loads it; if that fails, the slot goes and we try
+            self._make_room(row)
+            slot = self._slots[row.id] = _Slot(row, row.memory_bytes, users=1)
+        try:
+            slot.loaded = self._load(row)
+        except BaseException:
+            with self._changed:
+                del self._slots[row.id]
+            raise
+        finally:
+            with self._changed:
+                self._changed.notify_all()
+        return slot
+
+    def _make_room(self, row: Row) -> None:
+        held = sum(slot.bytes for slot in self._slots.values())
+        budget = self._budget if self._budget is not None else _default_budget(held)
+        if row.memory_bytes > budget:
+            raise UserError(
+                "model_too_large", model=row.name, needed=megabytes(row.memory_bytes), free=megabytes(budget)
+            )
+        for slot in list(self._slots.values()):
+            if held + row.memory_bytes <= budget:
+                return
+            if not slot.users and slot.loaded is not None:
+                held -= slot.bytes
+                self._drop(slot)
+        if held + row.memory_bytes > budget:
+            raise UserError("memory_busy", model=row.name)
+
+    def _drop(self, slot: _Slot) -> None:
+        del self._slots[slot.row.id]
+        slot.loaded = None
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _folder(row: Row) -> Path:
+    if not row.bundled:
+        from pipelines import hub
+
+        return hub.local_folder(row)
+    return row.folder
+
+
+def _default_budget(held: int) -> int:
+    """`QUARTET_MEMORY` in gigabytes, or a share of what is free (what our models hold counts as free)."""
+    if gigabytes := os.environ.get("QUARTET_MEMORY"):
+        return int(float(gigabytes) * 1e9)
+    free = torch.cuda.mem_get_info()[0] if device.pick().kind == "cuda" else psutil.virtual_memory().available
+    return int(SHARE * (free + held))
+
+
+def megabytes(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+_runtime = Runtime()
+lend, loaded, loading, unload = _runtime.lend, _runtime.loaded, _runtime.loading, _runtime.unload

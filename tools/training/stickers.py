@@ -1,0 +1,227 @@
+"""Sticker scenes: pictures composed of openly licensed emoji art, with exact captions, questions and answers.
+
+The art is Microsoft's Fluent Emoji (flat), MIT licence, from the npm package `@iconify-json/fluent-emoji-flat`."""
+
+import colorsys
+import functools
+import io
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+
+OBJECTS_FILE = Path(__file__).with_name("sticker_objects.txt")
+ART_SIZE = 128
+
+# Hue (0 to 1), saturation and brightness factors of the colours that objects are painted in.
+PAINTS = {
+    "red": (0.995, 1.0, 1.0),
+    "orange": (0.075, 1.0, 1.05),
+    "yellow": (0.15, 1.0, 1.15),
+    "green": (0.34, 0.9, 0.85),
+    "blue": (0.60, 1.0, 1.0),
+    "purple": (0.77, 0.8, 0.9),
+    "pink": (0.92, 0.5, 1.15),
+    "brown": (0.07, 0.75, 0.6),
+    "gray": (0.0, 0.0, 0.75),
+    "black": (0.0, 0.0, 0.22),
+}
+GROUNDS = {
+    "white": (255, 255, 255),
+    "light blue": (190, 222, 246),
+    "light green": (203, 235, 200),
+    "light yellow": (252, 243, 196),
+    "pink": (250, 214, 224),
+    "light gray": (222, 222, 226),
+}
+NUMBERS = ("no", "one", "two", "three", "four", "five")
+PLACES = {"to the left of": (-1, 0), "to the right of": (1, 0), "above": (0, -1), "below": (0, 1)}
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One object of a scene: `name` as captions say it, `paint` its colour word or "", its centre and size (0 to 1)."""
+
+    icon: str
+    name: str
+    paint: str = ""
+    x: float = 0.5
+    y: float = 0.5
+    size: float = 0.85
+
+    @property
+    def words(self) -> str:
+        return f"{self.paint} {self.name}".strip()
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Things on a ground; `relation` is the place of the first thing to the second, where there are two kinds."""
+
+    things: tuple[Thing, ...]
+    ground: str = "white"
+    relation: str = ""
+
+
+class Art:
+    """The icons that `sticker_objects.txt` names, rendered once; `names[icon]` are its names."""
+
+    def __init__(self, package: Path) -> None:
+        data = json.loads((package / "icons.json").read_text("utf-8"))
+        self._bodies = data["icons"]
+        self._aliases = data.get("aliases", {})
+        self.names: dict[str, list[str]] = {}
+        for line in OBJECTS_FILE.read_text("utf-8").splitlines():
+            if line and not line.startswith("#"):
+                icon, names = line.split(":")
+                self.names[icon] = [name.strip() for name in names.split(",")]
+
+    @functools.lru_cache(maxsize=8192)  # noqa: B019 - one Art lives as long as the training does
+    def picture(self, icon: str, paint: str = "") -> PIL.Image.Image:
+        """RGBA picture of an icon, `ART_SIZE` pixels square, painted in a colour word of `PAINTS`."""
+        if paint:
+            return _painted(self.picture(icon), paint)
+        import resvg_py
+
+        body = self._bodies[icon if icon in self._bodies else self._aliases[icon]["parent"]]["body"]
+        svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">{body}</svg>'
+        png = resvg_py.svg_to_bytes(svg_string=svg, width=ART_SIZE, height=ART_SIZE)
+        picture = PIL.Image.open(io.BytesIO(bytes(png))).convert("RGBA")
+        return picture.crop(picture.getbbox())
+
+    def draw(self, scene: Scene, size: int) -> NDArray[np.uint8]:
+        """The scene as RGB, [size, size, 3]."""
+        canvas = PIL.Image.new("RGB", (size, size), GROUNDS[scene.ground])
+        for thing in scene.things:
+            art = self.picture(thing.icon, thing.paint)
+            scale = thing.size * size / max(art.size)
+            art = art.resize((max(1, round(art.width * scale)), max(1, round(art.height * scale))), 2, reducing_gap=2)
+            corner = round(thing.x * size - art.width / 2), round(thing.y * size - art.height / 2)
+            canvas.paste(art, corner, art)
+        return np.asarray(canvas)
+
+
+def _painted(art: PIL.Image.Image, paint: str) -> PIL.Image.Image:
+    """The same shapes with every part in the hue of `paint`; highlights stay light and shades stay dark."""
+    hue, saturation, brightness = PAINTS[paint]
+    pixels = np.asarray(art).astype(np.float32) / 255
+    rgb, alpha = pixels[..., :3], pixels[..., 3:]
+    light = rgb.max(-1) * 0.5 + rgb.mean(-1) * 0.5  # [height, width]
+    middle = float(np.median(light[alpha[..., 0] > 0.5]))
+    value = np.clip(0.82 + 0.6 * (light - middle), 0.25, 1.0) * brightness
+    base = np.array(colorsys.hsv_to_rgb(hue, saturation, 1.0), np.float32)
+    painted = np.clip(value[..., None] * base, 0, 1)
+    glare = np.clip((light - middle - 0.3) * 1.5, 0, 0.6)[..., None] if brightness > 0.5 else 0.0
+    painted = painted * (1 - glare) + glare
+    return PIL.Image.fromarray((np.concatenate([painted, alpha], -1) * 255).astype(np.uint8))
+
+
+def held_out(icon: str, paint: str) -> bool:
+    """Whether this colour-object pair is kept out of training (one in ten), to report on."""
+    return bool(paint) and sum(map(ord, icon)) % len(PAINTS) == list(PAINTS).index(paint)
+
+
+def plural(name: str) -> str:
+    irregular = {"mouse": "mice", "fish": "fish", "sheep": "sheep", "wolf": "wolves", "goose": "geese", "knife": "knives"}
+    head, _, last = name.rpartition(" ")
+    if " of " in name:
+        first, rest = name.split(" of ", 1)
+        return f"{plural(first)} of {rest}"
+    if last in irregular:
+        last = irregular[last]
+    elif last.endswith(("s", "x", "ch", "sh")):
+        last = last if last.endswith("s") and not last.endswith("ss") else last + "es"
+    elif last.endswith("y") and last[-2] not in "aeiou":
+        last = last[:-1] + "ies"
+    else:
+        last += "s"
+    return f"{head} {last}".strip()
+
+
+def article(words: str) -> str:
+    return ("an " if words[0] in "aeiou" else "a ") + words
+
+
+def caption(scene: Scene, rng: random.Random) -> str:
+    """One of many wordings of what the scene shows."""
+    first = scene.things[0]
+    if scene.relation:
+        second = scene.things[-1]
+        return f"{article(first.words)} {scene.relation} {article(second.words)}"
+    count = len(scene.things)
+    if count > 1:
+        return f"{NUMBERS[count]} {plural(first.words)}"
+    form = rng.choice(["{a}", "{a}", "{a}", "{b}", "{b}", "a sticker of {a}", "a picture of {a}", "one {b}", "the {b}"])
+    text = form.format(a=article(first.words), b=first.words)
+    if scene.ground != "white" and rng.random() < 0.7:
+        text += f" on a {scene.ground} background"
+    return text
+
+
+def questions(scene: Scene, art: Art, rng: random.Random) -> list[tuple[str, str]]:
+    """(question, answer) pairs that are exact for the scene."""
+    first, last, count = scene.things[0], scene.things[-1], len(scene.things)
+    kinds = {thing.icon for thing in scene.things}
+    absent = rng.choice([icon for icon in art.names if icon not in kinds])
+    found = [
+        (f"is there {article(first.name)} in the picture?", "yes"),
+        (f"is there {article(art.names[absent][0])} in the picture?", "no"),
+    ]
+    if first.paint:
+        found.append((f"what color is the {first.name}?", first.paint))
+    if scene.relation:
+        found.append((f"what is {scene.relation} the {last.name}?", first.name))
+    else:
+        number = NUMBERS[count]
+        found.append((f"how many {plural(first.name)} are there?", number))
+        found.append((rng.choice(["what is this?", "what is in the picture?"]), plural(first.name) if count > 1 else first.name))
+    return found
+
+
+class Sampler:
+    """Draws random scenes; `mix` gives the shares of single, painted single, counted and two-kind scenes."""
+
+    def __init__(self, art: Art, mix: Sequence[float] = (0.6, 0.3, 0.05, 0.05), seed: int = 0) -> None:
+        self.art, self.mix, self.rng = art, mix, random.Random(seed)
+        self.icons = list(art.names)
+
+    def thing(self, painted: bool) -> Thing:
+        icon = self.rng.choice(self.icons)
+        names = self.art.names[icon]
+        name = names[0] if self.rng.random() < 0.6 else self.rng.choice(names)
+        if not painted:
+            return Thing(icon, name)
+        # A painted thing needs a name without a colour of its own ("red apple" -> "apple").
+        plain = [one for one in names if not set(one.split()) & {*PAINTS, "white", "gold"}]
+        paint = self.rng.choice([paint for paint in PAINTS if not held_out(icon, paint)])
+        return Thing(icon, self.rng.choice(plain), paint) if plain else Thing(icon, name)
+
+    def scene(self) -> Scene:
+        rng = self.rng
+        kind = rng.choices(("single", "painted", "counted", "pair"), self.mix)[0]
+        ground = "white" if rng.random() < 0.7 else rng.choice(list(GROUNDS))
+        thing = self.thing(painted=kind == "painted" or (kind != "single" and rng.random() < 0.3))
+        if kind in ("single", "painted"):
+            placed = replace(
+                thing, x=rng.uniform(0.47, 0.53), y=rng.uniform(0.47, 0.53), size=rng.uniform(0.78, 0.92)
+            )
+            return Scene((placed,), ground)
+        if kind == "counted":
+            count = rng.randint(2, 4)
+            spots = {2: [(0.27, 0.5), (0.73, 0.5)], 3: [(0.27, 0.28), (0.73, 0.28), (0.5, 0.73)]}.get(
+                count, [(0.27, 0.27), (0.73, 0.27), (0.27, 0.73), (0.73, 0.73)]
+            )
+            jitter = [(x + rng.uniform(-0.02, 0.02), y + rng.uniform(-0.02, 0.02)) for x, y in spots]
+            return Scene(tuple(replace(thing, x=x, y=y, size=0.42) for x, y in jitter), ground)
+        other = self.thing(painted=rng.random() < 0.3)
+        while other.icon == thing.icon:
+            other = self.thing(painted=False)
+        relation, (dx, dy) = rng.choice(list(PLACES.items()))
+        first = replace(thing, x=0.5 + dx * 0.24, y=0.5 + dy * 0.24, size=0.44)
+        second = replace(other, x=0.5 - dx * 0.24, y=0.5 - dy * 0.24, size=0.44)
+        return Scene((first, second), ground, relation)

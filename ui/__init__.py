@@ -1,0 +1,1 @@
+"""All that shows; knows no torch."""

@@ -1,0 +1,168 @@
+"""The four tasks over HTTP and MCP: /classify, /caption, /ask and /generate, with the arguments of the pipelines."""
+
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from pipelines import inputs
+from pipelines.errors import UserError
+from pipelines.results import Classification, Pictures, Result
+from ui import jobs
+
+
+def classify(
+    photo: gr.FileData,
+    labels: list[str],
+    model: str | None = None,
+    templates: list[str] | None = None,
+    top_k: int | None = None,
+    request: gr.Request | None = None,
+) -> dict:
+    """Score text labels for a photo by the cosine similarity of CLIP embeddings (zero-shot classification).
+
+    Args:
+        photo: the photo, an uploaded file
+        labels: 1 to 1,000 labels
+        model: a catalogue id; leave out for the default
+        templates: prompt templates with {} where the label goes; leave out for the model's own
+        top_k: how many of the best labels to return; leave out for all
+    """
+    result = _finish(request, "classify", photo=_path(photo), labels=labels, model=model, templates=templates)
+    assert isinstance(result, Classification)
+    plain = {name: getattr(result, name) for name in ("model", "revision", "device", "seconds", "notes")}
+    return plain | {"scores": [asdict(score) for score in result.top(top_k)]}
+
+
+def caption(
+    photo: gr.FileData,
+    model: str | None = None,
+    beams: int = 1,
+    max_words: int = 30,
+    prompt: str = "",
+    request: gr.Request | None = None,
+) -> dict:
+    """Describe a photo in a sentence, with the probability of each word.
+
+    Args:
+        photo: the photo, an uploaded file
+        model: a catalogue id; leave out for the default
+        beams: beam width, 1 to 8
+        max_words: 1 to 200
+        prompt: words that the caption starts with
+    """
+    return asdict(
+        _finish(
+            request, "caption", photo=_path(photo), model=model, beams=beams, max_words=max_words, prompt=prompt
+        )
+    )
+
+
+def ask(
+    photo: gr.FileData,
+    question: str,
+    model: str | None = None,
+    history: list[list[str]] | None = None,
+    max_words: int = 30,
+    request: gr.Request | None = None,
+) -> dict:
+    """Answer a question about a photo, with its confidence and other answers.
+
+    Args:
+        photo: the photo, an uploaded file
+        question: the question, 1 to 2,000 characters
+        model: a catalogue id; leave out for the default
+        history: the [question, answer] pairs so far, oldest first
+        max_words: 1 to 200
+    """
+    return asdict(
+        _finish(
+            request,
+            "ask",
+            photo=_path(photo),
+            question=question,
+            model=model,
+            history=inputs.history(history),
+            max_words=max_words,
+        )
+    )
+
+
+def generate(
+    prompt: str,
+    model: str | None = None,
+    negative: str = "",
+    seed: str | None = None,
+    steps: int | None = None,
+    guidance: float | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    count: int = 1,
+    request: gr.Request | None = None,
+) -> dict:
+    """Draw pictures from a prompt; each PNG carries the recipe that makes it again.
+
+    Args:
+        prompt: what to draw, 1 to 2,000 characters
+        model: a catalogue id; leave out for the default
+        negative: what to keep out of the picture
+        seed: 0 to 2**64 - 1, as text so that all digits survive; leave out for a random one
+        steps: denoising steps; leave out for what the model wants
+        guidance: how closely to follow the prompt; leave out for what the model wants
+        width: pixels; leave out for what the model wants
+        height: pixels; leave out for what the model wants
+        count: how many pictures, 1 to 8
+    """
+    result = _finish(
+        request,
+        "generate",
+        prompt=prompt,
+        model=model,
+        negative=negative,
+        seed=seed,
+        steps=steps,
+        guidance=guidance,
+        width=width,
+        height=height,
+        count=count,
+    )
+    assert isinstance(result, Pictures)
+    plain = {name: getattr(result, name) for name in ("model", "revision", "device", "seconds", "notes", "recipes")}
+    pictures = [_file(picture, recipe) for picture, recipe in zip(result.pictures, result.recipes, strict=True)]
+    return plain | {"seeds": [str(seed) for seed in result.seeds], "pictures": pictures}
+
+
+def endpoints() -> None:
+    """Adds the four endpoints to the `gr.Blocks` that is being built."""
+    for function in (classify, caption, ask, generate):
+        gr.api(function, api_name=function.__name__, concurrency_limit=None)
+
+
+def _finish(request: gr.Request | None, task: str, **values: Any) -> Result:
+    """Runs a job to its end and returns its result; a mistake of the caller's is a `gr.Error` with its sentence."""
+    owner = f"api-{request.session_hash}" if request else "api"
+    try:
+        job = jobs.start(owner, task, **values)
+        last = list(jobs.watch(job, owner))[-1]
+        jobs.forget(job, owner)
+        if last.result is None:
+            raise last.error or UserError("stopped")
+        return last.result
+    except UserError as error:
+        raise gr.Error(error.sentence(), print_exception=False) from error
+
+
+def _path(photo: Any) -> str:
+    """The path of an uploaded file; Gradio has checked that it lies in its upload folder."""
+    path = photo.get("path") if isinstance(photo, dict) else getattr(photo, "path", None)
+    if not isinstance(path, str):
+        raise gr.Error(UserError("photo_missing").sentence(), print_exception=False)
+    return path
+
+
+def _file(picture: Any, recipe: dict[str, Any]) -> dict:
+    with tempfile.NamedTemporaryFile(suffix=".png", delete=False) as file:
+        inputs.save_png(picture, recipe, Path(file.name))
+    return gr.FileData(path=file.name, orig_name="quartet.png", mime_type="image/png").model_dump()

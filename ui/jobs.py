@@ -1,0 +1,187 @@
+"""Work that outlives the event that watches it: start, watch, stop and forget a job, each for its owner only.
+
+One job at a time computes, the others wait in line and see their place. A finished job is kept for an hour, within a
+byte limit, so that a reloaded page finds it again. All state is in the one `Jobs` of this module."""
+
+import json
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import pipelines
+from pipelines.errors import UserError
+from pipelines.results import Partial, Pictures, Progress, Result
+
+PER_OWNER = 3  # unfinished jobs of one visitor
+IN_ALL = 24  # unfinished jobs of everybody
+KEEP_SECONDS = 3600.0
+KEEP_BYTES = 256 * 2**20
+
+log = logging.getLogger("quartet.jobs")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a watcher sees: `state` is waiting, running, done, stopped or failed; `place` counts those ahead in line."""
+
+    state: str
+    place: int = 0
+    event: Progress | Partial | None = None
+    result: Result | None = None
+    error: UserError | None = None
+
+    @property
+    def finished(self) -> bool:
+        return self.state in ("done", "stopped", "failed")
+
+
+@dataclass
+class _Job:
+    id: str
+    owner: str
+    task: str
+    values: dict[str, Any]
+    snapshot: Snapshot = Snapshot("waiting")
+    version: int = 0
+    stopping: bool = False
+    started: float = field(default_factory=time.monotonic)
+    ended: float = 0.0
+    bytes: int = 0
+
+
+class Jobs:
+    """A line of jobs for one device."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._jobs: dict[str, _Job] = {}
+        self._line: list[_Job] = []  # the first one computes
+
+    def start(self, owner: str, task: str, **values: Any) -> str:
+        """Puts `pipelines.task(task).stream(**values)` in line; returns the job's id: secret, 128 bits.
+
+        Raises `UserError` where the visitor, or all together, have too many unfinished jobs."""
+        job = _Job(secrets.token_urlsafe(16), owner, task, values)
+        with self._changed:
+            self._tidy()
+            if sum(other.owner == owner for other in self._line) >= PER_OWNER:
+                raise UserError("too_many_yours", limit=PER_OWNER)
+            if len(self._line) >= IN_ALL:
+                raise UserError("too_many_all", limit=IN_ALL)
+            self._jobs[job.id] = job
+            self._line.append(job)
+            self._renumber()
+        threading.Thread(target=self._work, args=(job,), name=f"job-{task}", daemon=True).start()
+        return job.id
+
+    def watch(self, job_id: str, owner: str) -> Iterator[Snapshot]:
+        """Yields the newest snapshot at every change, the finished one last. May be called again, by its owner only."""
+        job = self._own(job_id, owner)
+        seen = -1
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: job.version != seen)  # noqa: B023 - read under the same lock
+                seen, snapshot = job.version, job.snapshot
+            yield snapshot
+            if snapshot.finished:
+                return
+
+    def stop(self, job_id: str, owner: str) -> None:
+        """Ends a job within one step of its work; a finished one stays as it is."""
+        job = self._own(job_id, owner)
+        with self._changed:
+            job.stopping = True
+            self._changed.notify_all()
+
+    def forget(self, job_id: str, owner: str) -> None:
+        """Stops a job and drops all that is kept of it."""
+        self.stop(job_id, owner)
+        with self._changed:
+            self._jobs.pop(job_id, None)
+
+    def _own(self, job_id: str, owner: str) -> _Job:
+        with self._changed:
+            job = self._jobs.get(job_id)
+        if job is None or not secrets.compare_digest(job.owner.encode(), owner.encode()):
+            raise UserError("job_gone")
+        return job
+
+    def _show(self, job: _Job, snapshot: Snapshot) -> None:
+        with self._changed:
+            job.snapshot = snapshot
+            job.version += 1
+            self._changed.notify_all()
+
+    def _renumber(self) -> None:
+        for place, job in enumerate(self._line):
+            if job.snapshot.state == "waiting" and (job.snapshot.place != place or not job.version):
+                self._show(job, Snapshot("waiting", place))
+
+    def _work(self, job: _Job) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: job.stopping or self._line[0] is job)
+        last = self._run(job)
+        with self._changed:
+            job.ended, job.bytes = time.monotonic(), _bytes(last.result)
+            sizes = _sizes(job.values)
+            job.values = {}
+            self._line.remove(job)
+            self._show(job, last)
+            self._renumber()
+            self._changed.notify_all()
+        model = last.result.model if last.result else ""
+        outcome = last.error.code if last.error else last.state
+        line = {"request": job.id[:8], "task": job.task, "model": model, "sizes": sizes, "outcome": outcome}
+        log.info(json.dumps(line | {"seconds": round(job.ended - job.started, 3)}))
+
+    def _run(self, job: _Job) -> Snapshot:
+        if job.stopping:
+            return Snapshot("stopped")
+        self._show(job, Snapshot("running"))
+        latest: Progress | Partial | None = None
+        try:
+            stream = pipelines.task(job.task).stream(**job.values)
+            try:
+                for event in stream:
+                    if isinstance(event, Result):
+                        return Snapshot("done", event=latest, result=event)
+                    if job.stopping:
+                        return Snapshot("stopped", event=latest)
+                    latest = event
+                    self._show(job, Snapshot("running", event=event))
+            finally:
+                stream.close()
+            raise RuntimeError(f"{job.task} ended without a result")
+        except UserError as error:
+            return Snapshot("failed", event=latest, error=error)
+        except Exception:
+            log.exception("request %s failed", job.id[:8])
+            return Snapshot("failed", event=latest, error=UserError("failed", request=job.id[:8]))
+
+    def _tidy(self) -> None:
+        """Drops finished jobs that are old, and the oldest ones over the byte limit."""
+        now, kept = time.monotonic(), 0
+        for job in sorted(self._jobs.values(), key=lambda job: -job.ended):
+            if job.snapshot.finished:
+                kept += job.bytes
+                if now - job.ended > KEEP_SECONDS or kept > KEEP_BYTES:
+                    del self._jobs[job.id]
+
+
+def _bytes(result: Result | None) -> int:
+    if isinstance(result, Pictures):
+        return sum(picture.width * picture.height * 3 for picture in result.pictures)
+    return len(json.dumps(asdict(result))) if result else 0
+
+
+def _sizes(values: dict[str, Any]) -> dict[str, int]:
+    """How large each input was, never what it was."""
+    return {name: len(value) for name, value in values.items() if isinstance(value, str | bytes | list | tuple)}
+
+
+_jobs = Jobs()
+start, watch, stop, forget = _jobs.start, _jobs.watch, _jobs.stop, _jobs.forget
