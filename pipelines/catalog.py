@@ -51,7 +51,7 @@ class Row:
 def _all() -> tuple[Row, ...]:
     with open(Path(__file__).with_suffix(".toml"), "rb") as file:
         entries = tomllib.load(file)["model"]
-    return tuple(Row(**{k: tuple(v) if isinstance(v, list) else v for k, v in entry.items()}) for entry in entries)
+    return tuple(Row(**entry | {name: tuple(entry[name]) for name in ("tasks", "languages")}) for entry in entries)
 
 
 def rows(task: str | None = None) -> tuple[Row, ...]:

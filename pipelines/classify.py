@@ -32,12 +32,12 @@ def stream(
     """Scores each of `labels` (a list, or text with commas or lines) for a photo; yields Progress, then the result.
 
     `templates`: prompt templates with `{}` in the label's place, whose embeddings are averaged (None: the model's own).
-    `top_k` limits nothing in the result; it is checked for whoever shows it. Raises `UserError`."""
+    `top_k`, 1 to 1,000, is how many the visitor asked to see; the result has all. Raises `UserError`."""
     start = time.perf_counter()
     picture = inputs.photo(photo)
     names, notes = inputs.labels(labels)
     if top_k is not None:
-        inputs.number(top_k, "top_k", 1, 1000)
+        top_k = inputs.number(top_k, "top_k", 1, 1000)
     row = catalog.find("classify", model)
     wanted = _templates(templates, row)
     yield from hub.fetch(row)
@@ -57,6 +57,7 @@ def stream(
             cosine=tuple(cosine.tolist()),
             probability=tuple(probability.tolist()),
             independent=tuple(_independent(loaded, cosine).tolist()),
+            top_k=top_k,
             notes=notes,
         )
 

@@ -64,6 +64,7 @@ class Classification(Result):
     cosine: tuple[float, ...]
     probability: tuple[float, ...]
     independent: tuple[float, ...]
+    top_k: int | None = None
     notes: tuple[str, ...] = ()
 
     def top(self, k: int | None = None) -> list[Score]:

