@@ -24,9 +24,10 @@ def build(owner: gr.BrowserState, chosen: str | None) -> tuple[parts.Frame, Phot
             question = gr.Textbox(
                 label=text("ask.question"), placeholder=text("ask.placeholder"), max_lines=1, elem_id="ask-question"
             )
+            frame = parts.frame("ask", owner, chosen, text("ask.run"))
             with gr.Accordion(text("page.options"), open=False):
                 max_words = gr.Slider(1, 100, 30, step=1, label=text("caption.max_words"))
-            frame = parts.frame("ask", owner, chosen, text("ask.run"))
+                parts.photo_address("ask", photo)
         with gr.Column(scale=1):
             chat = gr.Chatbot(
                 height=360, label=text("ask.conversation"), placeholder=text("ask.empty"), elem_id="ask-result",

@@ -17,11 +17,12 @@ def build(owner: gr.BrowserState, chosen: str | None) -> tuple[parts.Frame, Phot
     with gr.Row():
         with gr.Column(scale=1):
             photo = parts.photo("caption")
+            frame = parts.frame("caption", owner, chosen, text("caption.run"))
             with gr.Accordion(text("page.options"), open=False):
                 beams = gr.Slider(1, 8, 1, step=1, label=text("caption.beams"), info=text("caption.beams_info"))
                 max_words = gr.Slider(5, 100, 30, step=1, label=text("caption.max_words"))
                 prompt = gr.Textbox("", label=text("caption.prompt"), max_lines=1)
-            frame = parts.frame("caption", owner, chosen, text("caption.run"))
+                parts.photo_address("caption", photo)
         with gr.Column(scale=1):
             written = gr.HTML(
                 f'<div class="empty">{html.escape(text("caption.empty"))}</div>', elem_id="caption-result",

@@ -20,18 +20,19 @@ def build(owner: gr.BrowserState, chosen: str | None) -> tuple[parts.Frame, Phot
         with gr.Column(scale=1):
             photo = parts.photo("classify")
             labels = gr.Textbox(
-                FIRST_LABELS, label=text("classify.labels"), info=text("classify.labels_info"), lines=3, max_lines=8,
+                FIRST_LABELS, label=text("classify.labels"), info=text("classify.labels_info"), lines=2, max_lines=8,
                 elem_id="classify-labels",
             )  # fmt: skip
             ready = gr.Dropdown(
                 sorted(path.stem for path in (parts.ASSETS / "labels").glob("*.txt")),
                 value=None, label=text("classify.ready"), elem_id="classify-ready",
             )  # fmt: skip
+            frame = parts.frame("classify", owner, chosen, text("classify.run"))
             with gr.Accordion(text("page.options"), open=False):
                 top_k = gr.Slider(1, 50, 5, step=1, label=text("classify.top_k"))
                 ensemble = gr.Checkbox(True, label=text("classify.ensemble"), info=text("classify.ensemble_info"))
                 template = gr.Textbox("a photo of a {}.", label=text("classify.template"), max_lines=1)
-            frame = parts.frame("classify", owner, chosen, text("classify.run"))
+                parts.photo_address("classify", photo)
         with gr.Column(scale=1):
             bars = gr.HTML(_placeholder(), elem_id="classify-result", elem_classes="result")
 

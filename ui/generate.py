@@ -24,6 +24,7 @@ def build(owner: gr.BrowserState, chosen: str | None) -> tuple[parts.Frame, gr.G
                 label=text("generate.prompt"), placeholder=text("generate.placeholder"), lines=1, max_lines=4,
                 elem_id="generate-prompt",
             )  # fmt: skip
+            frame = parts.frame("generate", owner, chosen, text("generate.run"))
             with gr.Accordion(text("page.options"), open=False, elem_id="generate-options"):
                 negative = gr.Textbox("", label=text("generate.negative"), max_lines=1, elem_id="generate-negative")
                 seed = gr.Textbox(
@@ -42,7 +43,6 @@ def build(owner: gr.BrowserState, chosen: str | None) -> tuple[parts.Frame, gr.G
                 recipe = gr.File(
                     label=text("generate.recipe"), file_types=[".png"], height=110, elem_id="generate-recipe"
                 )
-            frame = parts.frame("generate", owner, chosen, text("generate.run"))
         with gr.Column(scale=1):
             preview = gr.Image(
                 label=text("generate.preview"), height=380, visible=False, interactive=False, buttons=[],

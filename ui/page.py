@@ -21,6 +21,13 @@ LOOK: dict[str, Any] = {
         neutral_hue="slate",
         font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
+    ).set(
+        block_title_background_fill="transparent",
+        block_title_background_fill_dark="transparent",
+        block_title_text_color="*body_text_color",
+        block_title_text_color_dark="*body_text_color",
+        block_title_padding="0",
+        block_label_background_fill_dark="*neutral_800",
     ),
     "css_paths": [HERE / "page.css"],
     "head": f"<script>{(HERE / 'page.js').read_text('utf-8')}</script>",

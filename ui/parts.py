@@ -97,21 +97,21 @@ def _stop(owner: str | None, job: str | None) -> None:
 
 
 def frame(task: str, owner: gr.BrowserState, chosen: str | None, run_label: str) -> Frame:
-    """Model choice, Run, Stop and the status line, in that order."""
-    rows = catalog.rows(task)
+    """Run and Stop, the status line and the model choice, in that order."""
     row = catalog.find(task, chosen)
+    with gr.Row(elem_classes="actions"):
+        run = gr.Button(run_label, variant="primary", elem_classes="run", elem_id=f"{task}-run")
+        stop = gr.Button(text("page.stop"), variant="stop", visible=False, elem_id=f"{task}-stop")
+    shown = gr.HTML(alert(""), elem_id=f"{task}-status", elem_classes="status-line")
     model = gr.Dropdown(
-        [(_described(one), one.id) for one in rows], value=row.id, label=text("page.model"), elem_classes="model"
-    )
+        [(_described(one), one.id) for one in catalog.rows(task)], value=row.id, label=text("page.model"),
+        elem_id=f"{task}-model",
+    )  # fmt: skip
     note = gr.Markdown(html.escape(row.note), elem_classes="note")
     model.change(
         lambda one: html.escape(catalog.find(task, one).note), model, note, show_progress="hidden",
         api_visibility="private",
     )  # fmt: skip
-    with gr.Row(elem_classes="actions"):
-        run = gr.Button(run_label, variant="primary", elem_classes="run", elem_id=f"{task}-run")
-        stop = gr.Button(text("page.stop"), variant="stop", visible=False, elem_id=f"{task}-stop")
-    shown = gr.HTML(alert(""), elem_id=f"{task}-status", elem_classes="status-line")
     return Frame(task, owner, gr.BrowserState(storage_key=f"quartet-{task}"), model, run, stop, shown)
 
 
@@ -121,22 +121,23 @@ def _described(row: catalog.Row) -> str:
 
 
 def photo(task: str) -> Photo:
-    """The photo input, with its address field; what it can't read is said at once."""
+    """The photo input; what it can't read is said at once."""
     image = Photo(
         label=text("page.photo"),
         type="filepath",
         sources=["upload", "webcam", "clipboard"],
-        height=300,
+        height=260,
         buttons=["fullscreen"],
         elem_id=f"{task}-photo",
     )
-    with gr.Accordion(text("page.from_address"), open=False):
-        link = gr.Textbox(
-            label=text("page.address"), placeholder="https://", max_lines=1, elem_id=f"{task}-address"
-        )  # Enter fetches
-    link.submit(_fetched, link, image, api_visibility="private")
     image.upload(_checked, image, image, show_progress="hidden", api_visibility="private")
     return image
+
+
+def photo_address(task: str, image: Photo) -> None:
+    """A field for the web address of a photo: Enter fetches it."""
+    link = gr.Textbox(label=text("page.address"), placeholder="https://", max_lines=1, elem_id=f"{task}-address")
+    link.submit(_fetched, link, image, api_visibility="private")
 
 
 def _checked(path: str | None) -> Any:

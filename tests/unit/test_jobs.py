@@ -1,0 +1,115 @@
+"""Jobs: one at a time, found again, stopped, and only for their owner."""
+
+import threading
+import types
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import pipelines
+from pipelines.errors import UserError
+from pipelines.results import Caption, Progress
+from ui.jobs import IN_ALL, PER_OWNER, Jobs
+
+RESULT = Caption(model="m", revision="r", device="d", seconds=0.0, text="a dog", words=(), confidence=1.0)
+
+
+class Task:
+    """A task that goes on as long as it is not let go, and knows whether its generator was closed."""
+
+    def __init__(self) -> None:
+        self.go, self.began, self.closed = threading.Event(), threading.Event(), threading.Event()
+
+    def stream(self, fail: Exception | None = None, **_: Any) -> Iterator[Any]:
+        try:
+            self.began.set()
+            while not self.go.wait(0.005):
+                yield Progress("looking")
+            if fail:
+                raise fail
+            yield RESULT
+        finally:
+            self.closed.set()
+
+
+@pytest.fixture
+def task(monkeypatch: pytest.MonkeyPatch) -> Iterator[Task]:
+    made = Task()
+    monkeypatch.setattr(pipelines, "task", lambda name: types.SimpleNamespace(stream=made.stream))
+    yield made
+    made.go.set()
+
+
+def test_a_job_ends_with_its_result_and_can_be_watched_again(task: Task) -> None:
+    jobs = Jobs()
+    job = jobs.start("me", "caption")
+    task.go.set()
+    assert list(jobs.watch(job, "me"))[-1].result == RESULT
+    assert list(jobs.watch(job, "me"))[-1].result == RESULT
+
+
+def test_stop_closes_the_generator(task: Task) -> None:
+    jobs = Jobs()
+    job = jobs.start("me", "caption")
+    assert task.began.wait(5)
+    jobs.stop(job, "me")
+    assert list(jobs.watch(job, "me"))[-1].state == "stopped"
+    assert task.closed.wait(5)
+
+
+def test_another_visitor_can_neither_see_nor_stop_it(task: Task) -> None:
+    jobs = Jobs()
+    job = jobs.start("me", "caption")
+    for action in (lambda: list(jobs.watch(job, "you")), lambda: jobs.stop(job, "you"), lambda: jobs.forget(job, "you")):
+        with pytest.raises(UserError, match="no longer kept"):
+            action()
+    task.go.set()
+    assert list(jobs.watch(job, "me"))[-1].state == "done"
+
+
+def test_the_second_waits_in_line_and_goes_on_when_the_first_ends(task: Task) -> None:
+    jobs = Jobs()
+    first, second = jobs.start("me", "caption"), jobs.start("you", "caption")
+    waiting = next(jobs.watch(second, "you"))
+    assert (waiting.state, waiting.place) == ("waiting", 1)
+    task.go.set()
+    assert list(jobs.watch(first, "me"))[-1].state == "done"
+    assert list(jobs.watch(second, "you"))[-1].state == "done"
+
+
+def test_a_waiting_job_can_be_stopped(task: Task) -> None:
+    jobs = Jobs()
+    jobs.start("me", "caption")
+    second = jobs.start("me", "caption")
+    jobs.stop(second, "me")
+    assert list(jobs.watch(second, "me"))[-1].state == "stopped"
+
+
+def test_caps_are_sentences(task: Task) -> None:
+    jobs = Jobs()
+    for _ in range(PER_OWNER):
+        jobs.start("me", "caption")
+    with pytest.raises(UserError, match="in line already"):
+        jobs.start("me", "caption")
+    for i in range(IN_ALL - PER_OWNER):
+        jobs.start(f"visitor {i}", "caption")
+    with pytest.raises(UserError, match="try again in a minute"):
+        jobs.start("one too many", "caption")
+
+
+def test_a_fault_of_ours_shows_the_request_and_no_traceback(task: Task) -> None:
+    jobs = Jobs()
+    job = jobs.start("me", "caption", fail=ZeroDivisionError("secret"))
+    task.go.set()
+    last = list(jobs.watch(job, "me"))[-1]
+    assert last.error is not None and job[:8] in last.error.sentence() and "secret" not in last.error.sentence()
+    assert list(jobs.watch(jobs.start("me", "caption"), "me"))[-1].state == "done"
+
+
+def test_a_forgotten_job_is_gone(task: Task) -> None:
+    jobs = Jobs()
+    job = jobs.start("me", "caption")
+    jobs.forget(job, "me")
+    with pytest.raises(UserError):
+        list(jobs.watch(job, "me"))
