@@ -207,7 +207,7 @@ def schedule(step: int, steps: int, warm: int = 100) -> float:
     return min(1, (step + 1) / warm) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
 
 
-def align(data: Path, steps: int = 3000) -> tuple[ImageHead, TextHead, torch.Tensor]:
+def align(data: Path, steps: int = 2000) -> tuple[ImageHead, TextHead, torch.Tensor]:
     """Stage one: heads on the frozen pair."""
     file = FOLDER / "align.pt"
     image, text, scale = ImageHead(), TextHead(), nn.Parameter(torch.tensor(math.log(20.0)))
@@ -255,13 +255,13 @@ def node_index(data: Path) -> list[list[int]]:
 
 
 def build(vocab_size: int) -> open_clip.CLIP:
-    return open_clip.CustomTextCLIP(**config(vocab_size)["model_cfg"])
+    return open_clip.CustomTextCLIP(**{k: v for k, v in config(vocab_size)["model_cfg"].items() if k != "custom_text"})
 
 
 def config(vocab_size: int) -> dict:
     return {
         "model_cfg": {
-            "embed_dim": DIM,
+            "embed_dim": DIM, "custom_text": True,
             "vision_cfg": {
                 "timm_model_name": features.ARCHITECTURE, "timm_model_pretrained": False, "timm_pool": "avg",
                 "timm_proj": "linear", "image_size": features.SIZE,

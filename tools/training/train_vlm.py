@@ -1,0 +1,307 @@
+"""Trains the bundled vision-language model: a frozen Lite0, a projector and a small Llama, as transformers' FastVLM.
+
+One training sequence is a picture and several independent exchanges about it: each sees the picture and itself, so the
+picture's 49 tokens are computed once for all of them. Resumes from its checkpoint by the same command."""
+
+import argparse
+import gzip
+import json
+import math
+import random
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from torch import nn
+from torch.nn.functional import cross_entropy
+from transformers import (
+    CLIPImageProcessor,
+    FastVlmConfig,
+    FastVlmForConditionalGeneration,
+    GenerationConfig,
+    LlavaProcessor,
+    PreTrainedTokenizerFast,
+)
+
+from tools.training import features
+from tools.training.features import CELLS, FOLDER, rows
+from tools.training.synthetic import questions, tidy
+
+WIDTH, LAYERS, HEADS, VOCABULARY, LONGEST = 256, 4, 4, 5000, 512
+PAD, END, USER, ASSISTANT, IMAGE = range(5)
+SPECIAL = ["<pad>", "<end>", "<user>", "<assistant>", "<image>"]
+DESCRIBE = "Describe the photo."
+TEMPLATE = (
+    "{% for message in messages %}"
+    "{% if message['role'] == 'assistant' %}<assistant>{% else %}<user>{% endif %}"
+    "{% if message['content'] is string %}{{ message['content'] }}{% else %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<image>{% elif part['type'] == 'text' %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}{% endif %}"
+    "{% if message['role'] == 'assistant' %}<end>{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+SHARES = {"flickr8k": 0.60, "easy_vqa": 0.10, "daquar": 0.08, "vqa_text": 0.22}  # of the steps
+BATCH, PEAK = 16, 1.5e-3
+HELD_EASY, HELD_DAQUAR, HELD_VQA = 400, 100, 3000  # pictures, pictures, questions kept out of training
+
+Exchange = tuple[str, str]
+
+
+# ---- data -----------------------------------------------------------------------------------------------------------
+
+
+def easy_vqa(data: Path) -> dict[str, list[Exchange]]:
+    found: dict[str, list[Exchange]] = {}
+    with gzip.open(data / "easy_vqa" / "questions.jsonl.gz", "rt", encoding="utf-8") as lines:
+        for row in map(json.loads, lines):
+            found.setdefault(row["image"], []).append((row["question"], row["answer"]))
+    return found
+
+
+def daquar(data: Path) -> dict[str, list[Exchange]]:
+    found: dict[str, list[Exchange]] = {}
+    for row in rows(data / "daquar" / "questions.jsonl"):
+        found.setdefault(row["image"], []).append((row["question"], row["answer"].replace("_", " ")))
+    return found
+
+
+def vqa_text(data: Path) -> list[dict]:
+    with gzip.open(data / "vqa_text" / "questions.jsonl.gz", "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+class Source:
+    """Pictures as cached cells, and exchanges about them, of the training part."""
+
+    def __init__(self, data: Path) -> None:
+        captions = rows(data / "flickr8k" / "captions.jsonl")
+        self.captions = {i: row["captions"] for i, row in enumerate(captions) if row["split"] == "train"}
+        self.photos = list(self.captions)
+        self.flickr = [features.load("flickr8k", view, maps=True) for view in ("plain", "crop")]
+        easy, places = easy_vqa(data), features.names(data, "easy_vqa")
+        self.easy = {i: easy[name] for i, name in enumerate(places[:-HELD_EASY]) if name in easy}
+        self.easy_maps = features.load("easy_vqa", "plain", maps=True)
+        rooms, places = daquar(data), features.names(data, "daquar")
+        self.rooms = {i: rooms[name] for i, name in enumerate(places[:-HELD_DAQUAR]) if name in rooms}
+        self.room_maps = [features.load("daquar", view, maps=True) for view in ("plain", "crop")]
+        self.asked = vqa_text(data)[:-HELD_VQA]
+        self.rng = random.Random(0)
+        self.queue: list[int] = []
+
+    def next_photos(self, n: int) -> list[int]:
+        if len(self.queue) < n:
+            self.queue = self.rng.sample(self.photos, len(self.photos))
+        taken, self.queue = self.queue[:n], self.queue[n:]
+        return taken
+
+    def batch(self, kind: str) -> tuple[torch.Tensor, list[list[list[Exchange]]]]:
+        """Cells [16, 49, 1280] and for each picture its conversations, each of one exchange or two."""
+        rng = self.rng
+        if kind == "flickr8k":
+            chosen = self.next_photos(BATCH)
+            seen = [self.flickr[rng.randrange(2)][i] for i in chosen]
+            talks = [
+                [[(DESCRIBE, tidy(c))] for c in self.captions[i]] + chained(questions(self.captions[i], rng)[:5], rng)
+                for i in chosen
+            ]
+        elif kind == "easy_vqa":
+            chosen = rng.sample(list(self.easy), BATCH)
+            seen, talks = [self.easy_maps[i] for i in chosen], [chained(self.easy[i][:10], rng) for i in chosen]
+        elif kind == "daquar":
+            chosen = rng.sample(list(self.rooms), BATCH)
+            seen = [self.room_maps[rng.randrange(2)][i] for i in chosen]
+            talks = [chained(rng.sample(self.rooms[i], min(12, len(self.rooms[i]))), rng) for i in chosen]
+        else:  # questions without a photo are asked about a blur: the mean of six photos
+            seen = [np.mean([self.flickr[0][i] for i in rng.sample(self.photos, 6)], axis=0) for _ in range(BATCH)]
+            talks = [[[(row["question"], rng.choice(row["answers"]))] for row in rng.sample(self.asked, 12)] for _ in seen]
+        return torch.from_numpy(np.stack(seen)).float(), talks
+
+
+def chained(exchanges: list[Exchange], rng: random.Random) -> list[list[Exchange]]:
+    """Conversations of one exchange, now and then of two."""
+    out, todo = [], list(exchanges)
+    while todo:
+        take = 2 if len(todo) > 1 and rng.random() < 0.15 else 1
+        out.append(todo[:take])
+        todo = todo[take:]
+    return out
+
+
+# ---- the model ------------------------------------------------------------------------------------------------------
+
+
+def train_tokenizer(data: Path) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    tokenizer.decoder = decoders.ByteLevel()
+    captions = [tidy(c) for row in rows(data / "flickr8k" / "captions.jsonl") if row["split"] == "train" for c in row["captions"]]
+    asked = [text for row in vqa_text(data)[:-HELD_VQA] for text in (row["question"], *row["answers"][:2])]
+    rooms = [text for talk in daquar(data).values() for exchange in talk for text in exchange]
+    shapes = [text for talk in list(easy_vqa(data).values())[:200] for exchange in talk for text in exchange]
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY, special_tokens=SPECIAL, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+    )
+    tokenizer.train_from_iterator([*captions, *asked, *rooms, *shapes, DESCRIBE], trainer)
+    return tokenizer
+
+
+def build(vocab_size: int) -> FastVlmForConditionalGeneration:
+    config = FastVlmConfig(
+        vision_config={
+            "model_type": "timm_wrapper", "architecture": features.ARCHITECTURE, "do_pooling": False,
+            "hidden_size": features.WIDTH, "num_classes": 0, "global_pool": "",
+        },
+        text_config={
+            "model_type": "llama", "vocab_size": vocab_size, "hidden_size": WIDTH, "intermediate_size": 640,
+            "num_hidden_layers": LAYERS, "num_attention_heads": HEADS, "num_key_value_heads": HEADS,
+            "max_position_embeddings": LONGEST, "tie_word_embeddings": True, "rope_theta": 10000.0,
+            "pad_token_id": PAD, "bos_token_id": None, "eos_token_id": END,
+        },
+        image_token_index=IMAGE,
+        image_seq_length=CELLS,
+        tie_word_embeddings=True,
+    )  # fmt: skip
+    model = FastVlmForConditionalGeneration(config)
+    model.model.vision_tower.timm_model.load_state_dict(features.tower().state_dict())
+    model.model.vision_tower.eval().requires_grad_(False)
+    model.generation_config = GenerationConfig(
+        max_new_tokens=40, do_sample=False, no_repeat_ngram_size=3, repetition_penalty=1.0,
+        eos_token_id=END, pad_token_id=PAD,
+    )  # fmt: skip
+    return model
+
+
+def pack(tokenizer: Tokenizer, talks: list[list[list[Exchange]]]) -> tuple[torch.Tensor, ...]:
+    """Exchanges behind the picture: tokens, targets (-100 where nothing is asked), conversation, place, each [b, length]."""
+    texts = [text for picture in talks for talk in picture for exchange in talk for text in exchange]
+    encoded = iter(one.ids for one in tokenizer.encode_batch(texts, add_special_tokens=False))
+    lines = []
+    for picture in talks:
+        tokens, target, number, place = [], [], [], []
+        for n, talk in enumerate(picture, 1):
+            ids, aim = [], []
+            for i, _ in enumerate(talk):
+                question, answer = next(encoded), next(encoded)
+                asked = [USER] * (i > 0) + question + [ASSISTANT]
+                ids += [*asked, *answer, END]
+                aim += [-100] * (len(asked) - 1) + [*answer, END, -100]  # the target of a token is the one that follows
+            tokens += ids
+            target += aim
+            number += [n] * len(ids)
+            place += list(range(CELLS + 1, CELLS + 1 + len(ids)))
+        lines.append((tokens, target, number, place))
+    longest = max(len(line[0]) for line in lines)
+    fills = (PAD, -100, -1, 0)
+    return tuple(
+        torch.tensor([line[k] + [fills[k]] * (longest - len(line[k])) for line in lines]) for k in range(4)
+    )
+
+
+def loss_of(model: FastVlmForConditionalGeneration, cells: torch.Tensor, packed: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    tokens, target, number, place = packed
+    b = len(tokens)
+    embed = model.get_input_embeddings()
+    with torch.autocast("cpu", torch.bfloat16):
+        picture = model.model.multi_modal_projector(cells)  # [b, 49, 256]
+        start = embed(torch.full((b, 1), USER))
+        x = torch.cat([start, picture.float(), embed(tokens)], 1)  # [b, 50 + length, 256]
+        number = torch.cat([torch.zeros(b, CELLS + 1, dtype=torch.long), number], 1)
+        place = torch.cat([torch.arange(CELLS + 1).expand(b, -1), place], 1)
+        length = x.shape[1]
+        before = torch.ones(length, length, dtype=torch.bool).tril()
+        sees = before & ((number[:, None, :] == 0) | (number[:, None, :] == number[:, :, None]))  # [b, query, key]
+        mask = torch.zeros(b, 1, length, length, dtype=torch.bfloat16).masked_fill(~sees[:, None], -1e4)
+        hidden = model.model.language_model(inputs_embeds=x, attention_mask=mask, position_ids=place, use_cache=False)[0]
+        asked = target != -100
+        logits = model.lm_head(hidden[:, CELLS + 1 :][asked])  # [answered tokens, vocabulary]
+    return cross_entropy(logits.float(), target[asked])
+
+
+def train(data: Path, minutes: float, out: Path) -> None:
+    file, words = FOLDER / "vlm.pt", FOLDER / "vlm-tokenizer.json"
+    if not words.exists():
+        train_tokenizer(data).save(str(words))
+    tokenizer = Tokenizer.from_file(str(words))
+    model = build(tokenizer.get_vocab_size())
+    learned = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    plain = [p for p in learned.values() if p.ndim < 2]
+    wide = [p for p in learned.values() if p.ndim >= 2]
+    optimizer = torch.optim.AdamW([{"params": wide, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0}], betas=(0.9, 0.98))
+    spent, step, curve = 0.0, 0, []
+    if file.exists():
+        state = torch.load(file)
+        model.load_state_dict(state["model"], strict=False)
+        optimizer.load_state_dict(state["optimizer"])
+        spent, step, curve = state["spent"], state["step"], state["curve"]
+    source = Source(data)
+    source.rng.seed(step)
+    began = saved = time.time()
+    began -= spent * 60
+    recent: dict[str, list[float]] = {kind: [] for kind in SHARES}
+    model.train()
+    while (spent := (time.time() - began) / 60) < minutes:
+        kind = source.rng.choices(list(SHARES), list(SHARES.values()))[0]
+        for group in optimizer.param_groups:
+            group["lr"] = PEAK * min(1, (step + 1) / 100) * max(0.01, 0.5 + 0.5 * math.cos(math.pi * min(1, spent / minutes)))
+        cells, talks = source.batch(kind)
+        cells = nn.functional.dropout(cells, 0.1)
+        loss = loss_of(model, cells, pack(tokenizer, talks))
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(learned.values(), 1.0)
+        optimizer.step()
+        recent[kind].append(loss.item())
+        step += 1
+        if step % 50 == 0:
+            means = {k: round(sum(v[-50:]) / len(v[-50:]), 3) for k, v in recent.items() if v}
+            curve.append((round(spent, 2), means))
+            print(f"{spent:.1f} min, step {step}, loss {means}", flush=True)
+        if time.time() - saved > 240:
+            save(file, model, optimizer, spent, step, curve)
+            export(model, tokenizer, out)
+            model.train()
+            saved = time.time()
+    save(file, model, optimizer, spent, step, curve)
+    export(model, tokenizer, out)
+
+
+def save(file: Path, model: nn.Module, optimizer: torch.optim.Optimizer, spent: float, step: int, curve: list) -> None:
+    state = {n: p for n, p in model.state_dict().items() if "vision_tower" not in n}
+    torch.save({"model": state, "optimizer": optimizer.state_dict(), "spent": spent, "step": step, "curve": curve}, file)
+    (FOLDER / "curve-vlm.json").write_text(json.dumps(curve), "utf-8")
+
+
+def export(model: FastVlmForConditionalGeneration, tokenizer: Tokenizer, folder: Path) -> None:
+    """The folder that `AutoModelForImageTextToText` and `AutoProcessor` load. Weights in fp16."""
+    folder.mkdir(parents=True, exist_ok=True)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="<end>", additional_special_tokens=SPECIAL[2:],
+        model_max_length=LONGEST, clean_up_tokenization_spaces=False,
+    )  # fmt: skip
+    side = {"height": features.SIZE, "width": features.SIZE}
+    image = CLIPImageProcessor(
+        size=side, crop_size=side, do_center_crop=False, image_mean=[0.5] * 3, image_std=[0.5] * 3, resample=3
+    )
+    LlavaProcessor(
+        image, fast, patch_size=32, vision_feature_select_strategy="full", chat_template=TEMPLATE
+    ).save_pretrained(folder)
+    copy = build(tokenizer.get_vocab_size())
+    copy.load_state_dict(model.state_dict())
+    copy.half().save_pretrained(folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--out", type=Path, default=Path("assets/models/quartet-vlm"))
+    parser.add_argument("--minutes", type=float, default=30)
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    train(options.data, options.minutes, options.out)
+
+
+if __name__ == "__main__":
+    main()
