@@ -1,18 +1,23 @@
 """The face of the pipelines: `task(name)` gives a task's module, and imports torch only then."""
 
+import threading
 from importlib import import_module
 from types import ModuleType
 
 from pipelines import catalog
 from pipelines.errors import UserError
 
+# The libraries below import themselves lazily, which fails when two threads do it at once: one imports or loads at a
+# time, here and in `runtime`.
+IMPORTING = threading.RLock()
 TASKS = ("classify", "caption", "ask", "generate")
 
-__all__ = ["TASKS", "UserError", "catalog", "task"]
+__all__ = ["IMPORTING", "TASKS", "UserError", "catalog", "task"]
 
 
 def task(name: str) -> ModuleType:
     """The module of one of `TASKS`, with `stream(…)` and `run(…)`; raises `KeyError` for any other name."""
     if name not in TASKS:
         raise KeyError(name)
-    return import_module(f"pipelines.{name}")
+    with IMPORTING:
+        return import_module(f"pipelines.{name}")

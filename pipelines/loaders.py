@@ -1,6 +1,7 @@
 """From the files of a model to the model on its device: one function a family, the same for bundled and hub models."""
 
 import json
+import logging
 import os
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from pipelines.catalog import Row
 from pipelines.device import DTYPES, Device
 from pipelines.errors import UserError
 
+log = logging.getLogger("quartet.loaders")
 LABELS_FILE = "label_embeddings.safetensors"
 
 
@@ -40,6 +42,7 @@ def load(row: Row, folder: Path, device: Device) -> Loaded:
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
+        log.exception("could not load %s", row.id)
         raise UserError("model_broken", model=row.name) from error
 
 

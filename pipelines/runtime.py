@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from pipelines import device, loaders
+from pipelines import IMPORTING, device, loaders
 from pipelines.catalog import Row
 from pipelines.errors import UserError
 from pipelines.loaders import Loaded
@@ -87,7 +87,8 @@ class Runtime:
             self._make_room(row)
             slot = self._slots[row.id] = _Slot(row, row.memory_bytes, users=1)
         try:
-            slot.loaded = self._load(row)
+            with IMPORTING:
+                slot.loaded = self._load(row)
         except BaseException:
             with self._changed:
                 del self._slots[row.id]

