@@ -1,0 +1,102 @@
+"""The four endpoints over HTTP, on the bundled models: what they give, and the sentence for each refusal."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import PIL.Image
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+from pipelines import catalog, inputs
+
+PHOTO = catalog.ROOT / "assets" / "examples" / "cat.jpg"
+
+
+@pytest.fixture(scope="module")
+def client(server: str) -> Iterator[Client]:
+    made = Client(server, verbose=False)
+    yield made
+    made.close()
+
+
+def test_only_the_four_tasks_are_public(client: Client) -> None:
+    known = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert set(known) == {"/classify", "/caption", "/ask", "/generate"}
+
+
+def test_classify_scores_labels(client: Client) -> None:
+    result = client.predict(photo=handle_file(PHOTO), labels=["a cat", "a truck", "a pizza"], api_name="/classify")
+    assert result["scores"][0]["label"] == "a cat"
+    assert sum(score["probability"] for score in result["scores"]) == pytest.approx(1)
+
+
+def test_caption_writes_a_sentence(client: Client) -> None:
+    result = client.predict(photo=handle_file(PHOTO), api_name="/caption")
+    assert len(result["text"].split()) >= 3 and 0 < result["confidence"] <= 1
+
+
+def test_ask_answers_with_a_history(client: Client) -> None:
+    result = client.predict(
+        photo=handle_file(PHOTO), question="what color is it?", history=[["is it a cat?", "yes"]], api_name="/ask"
+    )
+    assert result["text"] and 0 < result["confidence"] <= 1
+
+
+def test_generate_gives_a_png_with_its_recipe_that_makes_it_again(client: Client) -> None:
+    seed = str(2**64 - 1)
+    first = client.predict(prompt="a red apple", seed=seed, steps=2, api_name="/generate")
+    recipe = inputs.read_recipe(first["pictures"][0])
+    assert recipe is not None and recipe["seed"] == seed == first["seeds"][0]
+    again = client.predict(
+        **{name: recipe[name] for name in ("prompt", "negative", "seed", "steps", "guidance", "width", "height")},
+        api_name="/generate",
+    )
+    pixels = [PIL.Image.open(result["pictures"][0]).convert("RGB").tobytes() for result in (first, again)]
+    assert pixels[0] == pixels[1]
+
+
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    ("/classify", {"labels": []}, "label"),
+    ("/classify", {"labels": ["a cat"], "templates": ["no place"]}, "no place"),
+    ("/classify", {"labels": ["a cat"], "model": "nowhere"}, "nowhere"),
+    ("/caption", {"beams": 99}, "1 to 8"),
+    ("/ask", {"question": "  "}, "question"),
+    ("/generate", {"prompt": ""}, "prompt"),
+    ("/generate", {"prompt": "an apple", "steps": 1000}, "1 to 100"),
+    ("/generate", {"prompt": "an apple", "width": 100}, "multiple of 16"),
+    ("/generate", {"prompt": "an apple", "seed": "-1"}, "seed"),
+]
+
+
+@pytest.mark.parametrize(("endpoint", "arguments", "sentence"), REFUSED, ids=lambda value: str(value)[:40])
+def test_a_mistake_is_one_sentence(client: Client, endpoint: str, arguments: dict[str, Any], sentence: str) -> None:
+    photo = {} if endpoint == "/generate" else {"photo": handle_file(PHOTO)}
+    with pytest.raises(AppError) as refused:
+        client.predict(**photo, **arguments, api_name=endpoint)
+    assert sentence in str(refused.value) and "Traceback" not in str(refused.value)
+
+
+def test_what_is_no_photo_is_one_sentence(client: Client, tmp_path: Path) -> None:
+    fake = tmp_path / "photo.png"
+    fake.write_text("not a photo")
+    with pytest.raises(AppError, match="photo"):
+        client.predict(photo=handle_file(fake), api_name="/caption")
+
+
+def test_a_web_address_is_refused_before_it_is_fetched(server: str) -> None:
+    photo = {"path": "http://127.0.0.1:1/secret.png", "meta": {"_type": "gradio.FileData"}}
+    called = httpx.post(f"{server}/gradio_api/call/caption", json={"data": [photo, None, 1, 30, ""]}).json()
+    answer = httpx.get(f"{server}/gradio_api/call/caption/{called['event_id']}", timeout=60).text
+    said = json.loads(answer.split("data: ", 1)[1].split("\n")[0])
+    assert "uploaded files" in said["error"]
+
+
+def test_a_file_of_the_servers_is_not_read(server: str) -> None:
+    photo = {"path": str(PHOTO), "meta": {"_type": "gradio.FileData"}}
+    called = httpx.post(f"{server}/gradio_api/call/caption", json={"data": [photo, None, 1, 30, ""]}).json()
+    answer = httpx.get(f"{server}/gradio_api/call/caption/{called['event_id']}", timeout=60).text
+    assert "event: error" in answer

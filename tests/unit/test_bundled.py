@@ -1,0 +1,118 @@
+"""The bundled models through the pipelines, as a notebook calls them."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+import pipelines
+from pipelines import catalog
+from pipelines.errors import UserError
+from pipelines.results import Answer, Caption, Partial, Pictures, Progress
+
+EXAMPLES = catalog.ROOT / "assets" / "examples"
+CAT = EXAMPLES / "cat.jpg"
+
+
+def photos() -> list[Path]:
+    return sorted(EXAMPLES.glob("*.jpg"))
+
+
+def test_embeddings_are_of_unit_length() -> None:
+    classify = pipelines.task("classify")
+    pictures = classify.embed_photos([CAT, PIL.Image.new("RGB", (300, 20), "red")])
+    texts = classify.embed_texts(["a cat", "a photo of a dog."])
+    for vectors in (pictures, texts):
+        assert vectors.dtype == np.float32 and vectors.shape[0] == 2
+        assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert pictures.shape[1] == texts.shape[1]
+
+
+def test_classify_keeps_the_order_of_the_labels_and_sums_to_one() -> None:
+    result = pipelines.task("classify").run(CAT, ["a truck", "a cat", "a pizza"])
+    assert result.labels == ("a truck", "a cat", "a pizza")
+    assert sum(result.probability) == pytest.approx(1)
+    assert all(0 <= share <= 1 for share in result.independent)
+    assert result.top(1)[0].label == "a cat" and len(result.top(2)) == 2
+
+
+def test_classify_tells_how_many_texts_are_encoded() -> None:
+    labels = [f"thing number {i}" for i in range(150)]
+    events = list(pipelines.task("classify").stream(CAT, labels, templates=["a photo of a {}."]))
+    encoding = [event for event in events if isinstance(event, Progress) and event.code == "encoding_texts"]
+    assert encoding[-1].total == 150 and len(encoding) >= 2
+
+
+def test_captions_differ_with_the_photo_and_stream_by_the_word() -> None:
+    caption = pipelines.task("caption")
+    events = list(caption.stream(CAT))
+    parts = [event.text for event in events if isinstance(event, Partial)]
+    result = events[-1]
+    assert isinstance(result, Caption) and result.text.startswith(parts[1].split(" ")[0])
+    assert " ".join(word.text for word in result.words) == result.text
+    assert 0 < result.confidence <= 1
+    assert len({caption.run(photo).text for photo in photos()}) > len(photos()) / 2
+
+
+def test_a_caption_begins_as_asked_and_keeps_to_its_length() -> None:
+    result = pipelines.task("caption").run(CAT, prompt="a photo of", max_words=3)
+    assert result.text.startswith("a photo of ") and len(result.words) <= 3
+
+
+def test_beams_show_progress_and_give_the_probability_of_each_word() -> None:
+    events = list(pipelines.task("caption").stream(CAT, beams=3))
+    assert any(isinstance(event, Progress) and event.code == "writing" for event in events)
+    assert not any(isinstance(event, Partial) for event in events)
+    assert all(0 < word.probability <= 1 for word in events[-1].words)
+
+
+def test_ask_gives_other_answers_with_their_probability() -> None:
+    result = pipelines.task("ask").run(CAT, "is there a cat in the photo?", history=[("what is it?", "a cat")])
+    assert isinstance(result, Answer) and result.text
+    shares = [share for _, share in result.others]
+    assert shares == sorted(shares, reverse=True) and all(0 < share <= 1 for share in shares)
+    assert result.text not in [other for other, _ in result.others]
+
+
+def test_the_same_seed_gives_the_same_pixels_and_each_picture_stands_alone() -> None:
+    generate = pipelines.task("generate")
+    two = generate.run("a red apple", seed=7, steps=3, count=2)
+    assert isinstance(two, Pictures) and two.seeds == (7, 8)
+    alone = generate.run("a red apple", seed=8, steps=3)
+    assert alone.pictures[0].tobytes() == two.pictures[1].tobytes()
+    assert two.pictures[0].tobytes() != two.pictures[1].tobytes()
+
+
+def test_all_64_bits_of_a_seed_count() -> None:
+    generate = pipelines.task("generate")
+    low, high = (generate.run("a red apple", seed=seed, steps=1).pictures[0].tobytes() for seed in (5, 2**40 + 5))
+    assert low != high
+
+
+def test_each_step_shows_a_preview() -> None:
+    events = list(pipelines.task("generate").stream("a red apple", seed=1, steps=4))
+    previews = [event for event in events if isinstance(event, Partial)]
+    assert [event.step for event in previews] == [1, 2, 3, 4]
+    assert all(event.picture is not None and event.picture.size == (128, 128) for event in previews)
+
+
+def test_the_part_of_a_prompt_that_is_cut_is_said() -> None:
+    result = pipelines.task("generate").run("an apple " * 20 + "and a hidden zebra", steps=1)
+    assert "hidden zebra" in result.notes[0]
+
+
+def test_closing_the_stream_stops_the_work_at_once() -> None:
+    stream = pipelines.task("generate").stream("a red apple", steps=100, count=8)
+    for event in stream:
+        if isinstance(event, Partial):
+            break
+    start = time.monotonic()
+    stream.close()
+    assert time.monotonic() - start < 2
+
+
+def test_an_unknown_model_is_one_sentence() -> None:
+    with pytest.raises(UserError, match="nowhere"):
+        pipelines.task("caption").run(CAT, model="nowhere")
