@@ -44,7 +44,7 @@ def stream(
     if not runtime.loaded(row):
         yield Progress("loading", values={"model": row.name})
     with runtime.lend(row) as loaded:
-        texts = yield from _label_embeddings(loaded, names, wanted)  # [n, d]
+        texts = yield from label_embeddings(loaded, names, wanted)  # [n, d]
         yield Progress("looking")
         cosine = texts @ _photo_embeddings(loaded, [picture])[0]  # [n]
         probability = (cosine * loaded.model.logit_scale.exp().float().cpu()).softmax(0)
@@ -120,7 +120,7 @@ def _text_embeddings(loaded: Loaded, texts: Sequence[str]) -> torch.Tensor:  # [
     return normalize(loaded.model.encode_text(tokens).float(), dim=-1).cpu()
 
 
-def _label_embeddings(
+def label_embeddings(
     loaded: Loaded, labels: Sequence[str], templates: tuple[str, ...]
 ) -> Generator[Progress, None, torch.Tensor]:
     """Unit-length mean over the templates, [n, d]. Each label is encoded once for a model and its templates."""

@@ -1,8 +1,6 @@
 """The four tasks over HTTP and MCP: /classify, /caption, /ask and /generate, with the arguments of the pipelines."""
 
-import tempfile
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -10,7 +8,7 @@ import gradio as gr
 from pipelines import inputs
 from pipelines.errors import UserError
 from pipelines.results import Classification, Pictures, Result
-from ui import jobs
+from ui import files, jobs
 
 
 def classify(
@@ -130,7 +128,8 @@ def generate(
     )
     assert isinstance(result, Pictures)
     plain = {name: getattr(result, name) for name in ("model", "revision", "device", "seconds", "notes", "recipes")}
-    pictures = [_file(picture, recipe) for picture, recipe in zip(result.pictures, result.recipes, strict=True)]
+    paths = [files.png(*pair) for pair in zip(result.pictures, result.recipes, strict=True)]
+    pictures = [gr.FileData(path=path, mime_type="image/png").model_dump() for path in paths]
     return plain | {"seeds": [str(seed) for seed in result.seeds], "pictures": pictures}
 
 
@@ -160,9 +159,3 @@ def _path(photo: Any) -> str:
     if not isinstance(path, str):
         raise gr.Error(UserError("photo_missing").sentence(), print_exception=False)
     return path
-
-
-def _file(picture: Any, recipe: dict[str, Any]) -> dict:
-    with tempfile.NamedTemporaryFile(suffix=".png", delete=False) as file:
-        inputs.save_png(picture, recipe, Path(file.name))
-    return gr.FileData(path=file.name, orig_name="quartet.png", mime_type="image/png").model_dump()

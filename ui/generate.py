@@ -1,9 +1,7 @@
 """The Generate tab: pictures from a prompt, with the recipe of each."""
 
 import html
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -11,7 +9,7 @@ import gradio as gr
 from pipelines import catalog, inputs
 from pipelines.errors import UserError, text
 from pipelines.results import Partial, Pictures
-from ui import jobs, parts
+from ui import files, jobs, parts
 
 
 def build(owner: gr.BrowserState, chosen: str | None) -> tuple[parts.Frame, gr.Gallery, Any]:
@@ -57,12 +55,12 @@ def build(owner: gr.BrowserState, chosen: str | None) -> tuple[parts.Frame, gr.G
 
     def show(snapshot: jobs.Snapshot) -> parts.Updates:
         if isinstance(snapshot.result, Pictures):
-            files = [_png(*pair) for pair in zip(snapshot.result.pictures, snapshot.result.recipes, strict=True)]
+            paths = [files.png(*pair) for pair in zip(snapshot.result.pictures, snapshot.result.recipes, strict=True)]
             return {
                 preview: gr.update(visible=False),
-                gallery: gr.update(value=files, visible=True, columns=min(2, len(files)), selected_index=0),
+                gallery: gr.update(value=paths, visible=True, columns=min(2, len(paths)), selected_index=0),
                 detail: _detail(snapshot.result),
-                download: gr.update(value=files[0], visible=True),
+                download: gr.update(value=paths[0], visible=True),
             }
         if snapshot.finished:
             return {preview: gr.update(visible=False), gallery: gr.update(visible=True)}
@@ -109,13 +107,6 @@ def build(owner: gr.BrowserState, chosen: str | None) -> tuple[parts.Frame, gr.G
     return frame, gallery, (resume, outputs)
 
 
-def _png(picture: Any, recipe: dict[str, Any]) -> str:
-    folder = Path(tempfile.mkdtemp(prefix="quartet-"))
-    path = folder / f"quartet-{recipe['seed']}.png"
-    inputs.save_png(picture, recipe, path)
-    return str(path)
-
-
 def _restored(path: str) -> list[Any]:
     """Every field as the dropped picture's recipe says; a model that is not offered here leaves the choice as it is."""
     recipe = inputs.read_recipe(path)
@@ -130,8 +121,8 @@ def _restored(path: str) -> list[Any]:
     return [*[recipe.get(name, gr.skip()) for name in names], 1, model, None]
 
 
-def _chosen(files: list[Any], event: gr.SelectData) -> Any:
-    return gr.update(value=files[event.index][0]) if files else gr.skip()
+def _chosen(shown: list[Any], event: gr.SelectData) -> Any:
+    return gr.update(value=shown[event.index][0]) if shown else gr.skip()
 
 
 def _defaults(model: str) -> list[Any]:

@@ -5,6 +5,7 @@ byte limit, so that a reloaded page finds it again. All state is in the one `Job
 
 import json
 import logging
+import os
 import secrets
 import threading
 import time
@@ -179,8 +180,12 @@ def _bytes(result: Result | None) -> int:
 
 
 def _sizes(values: dict[str, Any]) -> dict[str, int]:
-    """How large each input was, never what it was."""
-    return {name: len(value) for name, value in values.items() if isinstance(value, str | bytes | list | tuple)}
+    """How large each input was, never what it was: bytes of a photo, characters, items."""
+    sizes = {name: len(value) for name, value in values.items() if isinstance(value, str | bytes | list | tuple)}
+    photo = values.get("photo")
+    if isinstance(photo, str) and os.path.exists(photo):
+        sizes["photo"] = os.path.getsize(photo)
+    return sizes
 
 
 class Warmth:

@@ -3,7 +3,6 @@
 import contextlib
 import html
 import secrets
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import gradio as gr
 from pipelines import address, catalog, inputs
 from pipelines.errors import UserError, text
 from pipelines.results import Partial, Progress, Result, Word
-from ui import jobs
+from ui import files, jobs
 from ui.photo import Photo
 
 ASSETS = catalog.ROOT / "assets"
@@ -149,21 +148,15 @@ def _checked(path: str | None) -> Any:
     except UserError as error:
         gr.Warning(error.sentence())
         return None
-    return gr.skip() if Path(path).suffix.lower() in WEB_FORMATS else _temporary(picture)
+    return gr.skip() if Path(path).suffix.lower() in WEB_FORMATS else files.png(picture)
 
 
 def _fetched(link: str) -> Any:
     try:
-        return _temporary(inputs.photo(address.fetch(link)))
+        return files.png(inputs.photo(address.fetch(link)))
     except UserError as error:
         gr.Warning(error.sentence())
         return gr.skip()
-
-
-def _temporary(picture: Any) -> str:
-    with tempfile.NamedTemporaryFile(suffix=".png", delete=False) as file:
-        picture.save(file, "png")
-    return file.name
 
 
 def new_owner(owner: str | None) -> str:

@@ -12,13 +12,14 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 from pipelines import catalog, inputs
+from tools.server import Server
 
 PHOTO = catalog.ROOT / "assets" / "examples" / "cat.jpg"
 
 
 @pytest.fixture(scope="module")
-def client(server: str) -> Iterator[Client]:
-    made = Client(server, verbose=False)
+def client(server: Server) -> Iterator[Client]:
+    made = Client(server.url, verbose=False)
     yield made
     made.close()
 
@@ -87,16 +88,16 @@ def test_what_is_no_photo_is_one_sentence(client: Client, tmp_path: Path) -> Non
         client.predict(photo=handle_file(fake), api_name="/caption")
 
 
-def test_a_web_address_is_refused_before_it_is_fetched(server: str) -> None:
+def test_a_web_address_is_refused_before_it_is_fetched(server: Server) -> None:
     photo = {"path": "http://127.0.0.1:1/secret.png", "meta": {"_type": "gradio.FileData"}}
-    called = httpx.post(f"{server}/gradio_api/call/caption", json={"data": [photo, None, 1, 30, ""]}).json()
-    answer = httpx.get(f"{server}/gradio_api/call/caption/{called['event_id']}", timeout=60).text
+    called = httpx.post(f"{server.url}/gradio_api/call/caption", json={"data": [photo, None, 1, 30, ""]}).json()
+    answer = httpx.get(f"{server.url}/gradio_api/call/caption/{called['event_id']}", timeout=60).text
     said = json.loads(answer.split("data: ", 1)[1].split("\n")[0])
     assert "uploaded files" in said["error"]
 
 
-def test_a_file_of_the_servers_is_not_read(server: str) -> None:
+def test_a_file_of_the_servers_is_not_read(server: Server) -> None:
     photo = {"path": str(PHOTO), "meta": {"_type": "gradio.FileData"}}
-    called = httpx.post(f"{server}/gradio_api/call/caption", json={"data": [photo, None, 1, 30, ""]}).json()
-    answer = httpx.get(f"{server}/gradio_api/call/caption/{called['event_id']}", timeout=60).text
+    called = httpx.post(f"{server.url}/gradio_api/call/caption", json={"data": [photo, None, 1, 30, ""]}).json()
+    answer = httpx.get(f"{server.url}/gradio_api/call/caption/{called['event_id']}", timeout=60).text
     assert "event: error" in answer

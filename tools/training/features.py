@@ -1,7 +1,8 @@
-"""The frozen image tower, EfficientNet-Lite0, and what it sees in every training picture: computed once, kept in `build/sight`.
+"""The frozen image tower, EfficientNet-Lite0, and what it sees in every picture: computed once, kept in `build/sight`.
 
-A view is a way to show a picture: `plain` squashes it to the model's square as the shipped models do, `crop` cuts, mirrors
-and recolours, `small` shrinks it first (what a thumbnail looks like). Each file holds a view of a data set in the order of `names`."""
+A view is a way to show a picture: `plain` squashes it to the model's square as the shipped models do, `crop` cuts,
+mirrors and recolours, `small` shrinks it first (what a thumbnail looks like). Each file holds a view of a data set in
+the order of `names`."""
 
 import argparse
 import json

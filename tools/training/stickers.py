@@ -85,7 +85,7 @@ class Art:
     def picture(self, icon: str, paint: str = "") -> PIL.Image.Image:
         """RGBA picture of an icon, `ART_SIZE` pixels square, painted in a colour word of `PAINTS`."""
         if paint:
-            return _painted(self.picture(icon), paint)
+            return painted(self.picture(icon), paint)
         import resvg_py
 
         body = self._bodies[icon if icon in self._bodies else self._aliases[icon]["parent"]]["body"]
@@ -106,7 +106,7 @@ class Art:
         return np.asarray(canvas)
 
 
-def _painted(art: PIL.Image.Image, paint: str) -> PIL.Image.Image:
+def painted(art: PIL.Image.Image, paint: str) -> PIL.Image.Image:
     """The same shapes with every part in the hue of `paint`; highlights stay light and shades stay dark."""
     hue, saturation, brightness = PAINTS[paint]
     pixels = np.asarray(art).astype(np.float32) / 255

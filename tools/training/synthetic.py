@@ -1,21 +1,29 @@
-"""Questions and short answers made from captions by rules, the way COCO-QA was: presence, colour, number, activity, place."""
+"""Questions and short answers made from captions by rules, like COCO-QA: presence, colour, number, activity, place."""
 
 import random
 import re
 
-COLOURS = "black white brown red blue green yellow orange pink purple gray grey".split()
+
+def words(text: str) -> list[str]:
+    return text.split()
+
+
+COLOURS = ["black", "white", "brown", "red", "blue", "green", "yellow", "orange", "pink", "purple", "gray", "grey"]
 NUMBERS = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6"}
-PEOPLE = "man woman boy girl child person dog people men women boys girls children dogs".split()
-THINGS = (
-    "dog dogs man men woman women boy boys girl girls child children people ball bike bicycle car water snow grass beach "
-    "street tree trees hat camera horse bird mountain rock skateboard surfboard guitar bench pool sand fence building "
-    "boat toy frisbee sunglasses shirt jacket helmet crowd field"
-).split()
-PLACES = "street beach snow grass field water park pool mountain sand woods forest lake ocean river road sidewalk".split()
-VERBS = (
-    "running jumping playing sitting standing walking riding swimming climbing holding looking smiling skiing surfing "
-    "skateboarding sleeping dancing eating throwing catching swinging snowboarding kneeling talking laughing"
-).split()
+PEOPLE = words("man woman boy girl child person dog people men women boys girls children dogs")
+THINGS = words(
+    "dog dogs man men woman women boy boys girl girls child children people ball bike bicycle car water snow "
+    "grass beach street tree trees hat camera horse bird mountain rock skateboard surfboard guitar bench pool "
+    "sand fence building boat toy frisbee sunglasses shirt jacket helmet crowd field"
+)
+PLACES = words(
+    "street beach snow grass field water park pool mountain sand woods forest lake ocean river road sidewalk"
+)
+VERBS = words(
+    "running jumping playing sitting standing walking riding swimming climbing holding looking smiling skiing "
+    "surfing skateboarding sleeping dancing eating throwing catching swinging snowboarding kneeling talking "
+    "laughing"
+)
 MANY = {"dogs", "people", "men", "women", "boys", "girls", "children"}
 
 
@@ -27,25 +35,38 @@ def tidy(caption: str) -> str:
 def questions(captions: list[str], rng: random.Random) -> list[tuple[str, str]]:
     """Question–answer pairs that the captions of one photo support. Absence needs the silence of all of them."""
     said = [tidy(caption) for caption in captions]
-    words = [word for caption in said for word in re.findall(r"[a-z]+", caption)]
+    used = [word for caption in said for word in re.findall(r"[a-z]+", caption)]
     out = []
     present = [thing for thing in THINGS if sum(bool(re.search(rf"\b{thing}\b", caption)) for caption in said) >= 2]
-    absent = [thing for thing in THINGS if not any(thing.rstrip("s")[:4] in word for word in words)]
-    if "people" in absent and any(word in PEOPLE and not word.startswith("dog") for word in words):
+    absent = [thing for thing in THINGS if not any(thing.rstrip("s")[:4] in word for word in used)]
+    if "people" in absent and any(word in PEOPLE and not word.startswith("dog") for word in used):
         absent.remove("people")
-    for thing, answer in [(t, "yes") for t in rng.sample(present, min(2, len(present)))] + [(rng.choice(absent), "no")] * bool(absent):
+    for thing, answer in [(t, "yes") for t in rng.sample(present, min(2, len(present)))] + [
+        (rng.choice(absent), "no")
+    ] * bool(absent):
         be = "are there" if thing in MANY or thing == "trees" else "is there"
         a = "" if thing in MANY | {"trees", "water", "snow", "grass", "sand", "sunglasses"} else "a "
-        out.append((rng.choice([f"{be} {a}{thing} in the photo?", f"{be} {a}{thing}?", f"do you see {a}{thing}?"]), answer))
-    for colour, noun in set(re.findall(rf"\b({'|'.join(COLOURS)}) (dog|shirt|jacket|hat|car|dress|ball|shorts|coat|bike|horse|water|helmet|bird)\b", " . ".join(said))):
+        out.append(
+            (rng.choice([f"{be} {a}{thing} in the photo?", f"{be} {a}{thing}?", f"do you see {a}{thing}?"]), answer)
+        )
+    for colour, noun in set(
+        re.findall(
+            rf"\b({'|'.join(COLOURS)}) (dog|shirt|jacket|hat|car|dress|ball|shorts|coat|bike|horse|water|helmet|bird)\b",
+            " . ".join(said),
+        )
+    ):
         others = {c for c in COLOURS if re.search(rf"\b{c} (and \w+ )?{noun}", " ".join(said))}
         if others == {colour}:
             be = "are" if noun == "shorts" else "is"
             out.append((rng.choice([f"what color {be} the {noun}?", f"what colour {be} the {noun}?"]), colour))
-    for number, noun in set(re.findall(rf"\b({'|'.join(NUMBERS)}) (?:\w+ )?(dogs|people|men|women|boys|girls|children)\b", " . ".join(said))):
-        numbers = {m for m in re.findall(rf"\b({'|'.join(NUMBERS)}) (?:\w+ )?{noun}", " . ".join(said))}
+    for number, noun in set(
+        re.findall(rf"\b({'|'.join(NUMBERS)}) (?:\w+ )?(dogs|people|men|women|boys|girls|children)\b", " . ".join(said))
+    ):
+        numbers = set(re.findall(rf"\b({'|'.join(NUMBERS)}) (?:\w+ )?{noun}", " . ".join(said)))
         if numbers == {number}:
-            out.append((rng.choice([f"how many {noun} are there?", f"how many {noun} are in the photo?"]), NUMBERS[number]))
+            out.append(
+                (rng.choice([f"how many {noun} are there?", f"how many {noun} are in the photo?"]), NUMBERS[number])
+            )
     doing = {
         (who, verb)
         for caption in said
@@ -54,7 +75,11 @@ def questions(captions: list[str], rng: random.Random) -> list[tuple[str, str]]:
     if doing:
         who, verb = rng.choice(sorted(doing))
         out.append((f"what is the {who} doing?", verb))
-    where = [place for place in PLACES if sum(bool(re.search(rf"\b(in|on|at|through|along|down|across) (the |a )?{place}\b", c)) for c in said) >= 2]
+    where = [
+        place
+        for place in PLACES
+        if sum(bool(re.search(rf"\b(in|on|at|through|along|down|across) (the |a )?{place}\b", c)) for c in said) >= 2
+    ]
     if where:
         out.append((rng.choice(["where is this?", "where was the photo taken?", "what place is this?"]), where[0]))
     whos = [who for who in ("dog", "man", "woman", "boy", "girl") if who in present]

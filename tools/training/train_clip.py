@@ -1,8 +1,8 @@
 """Trains the bundled CLIP: a frozen Lite0 image tower and a small text tower that meet in 256 dimensions.
 
-Three stages, each kept in `build/sight` and skipped where it is done: `align` learns a head on either side of the frozen
-pair Lite0 and MiniLM; `distil` teaches open_clip's own small text tower to give what MiniLM and its head give; `tune` trains
-text tower and image head on the photos together. `export` writes the folder that the app loads."""
+Three stages, each kept in `build/sight` and skipped where it is done: `align` learns a head on either side of the
+frozen pair Lite0 and MiniLM; `distil` teaches open_clip's own small text tower to give what MiniLM and its head give;
+`tune` trains text tower and image head on the photos together. `export` writes the folder that the app loads."""
 
 import argparse
 import json
@@ -45,8 +45,10 @@ def article(template: str, word: str) -> str:
 
 
 def texts(data: Path) -> dict[str, list[str]]:
-    """All texts that the text tower learns from, by kind. `nodes` is flat: `node_texts` says which belong to which."""
-    captions = [c for row in rows(data / "flickr8k" / "captions.jsonl") if row["split"] == "train" for c in row["captions"]]
+    """All texts that the text tower learns from, by kind. `nodes` is flat: see `node_index`."""
+    captions = [
+        c for row in rows(data / "flickr8k" / "captions.jsonl") if row["split"] == "train" for c in row["captions"]
+    ]
     known = set((minilm() / "vocab.txt").read_text("utf-8").split())
     emoji = json.loads((packages.npm("emojibase-data") / "en" / "compact.json").read_text("utf-8"))
     tags = {text for entry in emoji for text in [entry["label"], *entry.get("tags", [])] if text.isascii()}
@@ -76,7 +78,7 @@ def vocabulary(data: Path) -> Tokenizer:
             np.add.at(counts, ids, weight)
     pieces = full.convert_ids_to_tokens(range(len(full)))
     counts += [1e9 * (len(p.removeprefix("##")) == 1 and p.isascii()) for p in pieces]
-    counts -= [1e12 * (p.startswith("[") and len(p) > 1 or not p.isascii()) for p in pieces]
+    counts -= [1e12 * ((p.startswith("[") and len(p) > 1) or not p.isascii()) for p in pieces]
     kept = sorted(np.argsort(-counts, kind="stable")[: VOCABULARY - 3].tolist())
     vocab = {"[PAD]": 0, "[UNK]": 1, "[SEP]": 2} | {pieces[old]: new for new, old in enumerate(kept, 3)}
     tokenizer = Tokenizer(models.WordPiece(vocab=vocab, unk_token="[UNK]"))
@@ -88,12 +90,17 @@ def vocabulary(data: Path) -> Tokenizer:
 
 @torch.inference_mode()
 def encode_minilm(lines: list[str]) -> torch.Tensor:  # [n, 384], unit length
-    tokenizer, model = AutoTokenizer.from_pretrained(minilm()), BertModel.from_pretrained(minilm(), add_pooling_layer=False)
+    tokenizer, model = (
+        AutoTokenizer.from_pretrained(minilm()),
+        BertModel.from_pretrained(minilm(), add_pooling_layer=False),
+    )
     model.eval()
     order = sorted(range(len(lines)), key=lambda i: len(lines[i]))
     out = torch.zeros(len(lines), 384)
     for i in range(0, len(order), 128):
-        batch = tokenizer([lines[j] for j in order[i : i + 128]], padding=True, truncation=True, max_length=64, return_tensors="pt")
+        batch = tokenizer(
+            [lines[j] for j in order[i : i + 128]], padding=True, truncation=True, max_length=64, return_tensors="pt"
+        )
         with torch.autocast("cpu", torch.bfloat16):
             hidden = model(**batch).last_hidden_state.float()  # [b, length, 384]
         mask = batch["attention_mask"][..., None]
@@ -105,7 +112,9 @@ def bank(data: Path) -> dict[str, torch.Tensor]:
     """MiniLM's vectors of `texts` and of the held-out captions."""
     file = FOLDER / "minilm.pt"
     if not file.exists():
-        dev = [c for row in rows(data / "flickr8k" / "captions.jsonl") if row["split"] == "dev" for c in row["captions"]]
+        dev = [
+            c for row in rows(data / "flickr8k" / "captions.jsonl") if row["split"] == "dev" for c in row["captions"]
+        ]
         start = time.time()
         torch.save({kind: encode_minilm(lines).half() for kind, lines in (texts(data) | {"dev": dev}).items()}, file)
         print(f"MiniLM: {time.time() - start:.0f} s", flush=True)
@@ -130,7 +139,7 @@ class World:
         nodes = words.nodes(data)
         self.owns = torch.zeros(1000, len(nodes))  # classes x nodes
         for i, node in enumerate(nodes):
-            self.owns[node.classes, i] = 1.0
+            self.owns[node.classes, i] = len(node.classes) ** -0.5  # the wider a name, the less it says
         self.real = torch.cat([self.plain, self.cropped, self.others])
         self.spread = self.real.var(0)  # [1280]
         step = self.weight * self.spread  # [1000, 1280]
@@ -156,8 +165,13 @@ class World:
         blurred = torch.rand(n, 1) < 0.3
         return (seen + blurred * self.shift[torch.randint(len(self.shift), (n,))]).clamp(min=0), opinion
 
+    def some_nodes(self, n: int) -> torch.Tensor:
+        """Nodes drawn at random, three classes to one hypernym."""
+        hypernyms = 1000 + torch.randperm(self.owns.shape[1] - 1000)
+        return torch.cat([torch.randperm(1000)[: n * 3 // 4], hypernyms[: n - n * 3 // 4]])
+
     def photos(self, n: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Indices of training photos without repetition, their features in a view drawn at random, the opinion of them."""
+        """Training photos drawn without repetition: their indices, features in a random view, the opinion of them."""
         i = torch.randperm(len(self.plain))[:n]
         view = torch.rand(n, 1)
         seen = torch.where(view < 0.5, self.plain[i], torch.where(view < 0.85, self.cropped[i], self.small[i]))
@@ -213,25 +227,37 @@ def align(data: Path, steps: int = 2000) -> tuple[ImageHead, TextHead, torch.Ten
     image, text, scale = ImageHead(), TextHead(), nn.Parameter(torch.tensor(math.log(20.0)))
     if not file.exists():
         world, vectors, per = World(data), bank(data), node_index(data)
-        groups = [{"params": [*image.parameters(), *text.parameters()], "weight_decay": 0.2}, {"params": [scale], "weight_decay": 0}]
+        groups = [
+            {"params": [*image.parameters(), *text.parameters()], "weight_decay": 0.2},
+            {"params": [scale], "weight_decay": 0},
+        ]
         optimizer = torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.98))
         start = time.time()
         for step in range(steps):
             for group in optimizer.param_groups:
                 group["lr"] = 1e-3 * schedule(step, steps)
-            i, seen, opinion = world.photos(512)
-            unreal, guess = world.made_up(384)
-            chosen = torch.randperm(world.owns.shape[1])[:500]
-            spoken = vectors["nodes"][[random.choice(per[j]) for j in chosen]]
-            both = image(torch.cat([seen, unreal]))
-            logits = scale.exp().clamp(max=60) * both @ text(torch.cat([vectors["captions"][i * 5 + torch.randint(5, i.shape)], spoken])).T
-            mass = torch.cat([opinion, guess]) @ world.owns[:, chosen]
-            loss = match_loss(logits[: len(i), : len(i)]) + soft_loss(logits[:, len(i) :], mass)
+            with torch.autocast("cpu", torch.bfloat16):
+                i, seen, opinion = world.photos(384)
+                unreal, guess = world.made_up(512)
+                chosen = world.some_nodes(600)
+                spoken = vectors["nodes"][[random.choice(per[j]) for j in chosen]]
+                both = image(torch.cat([seen, unreal]))
+                logits = (
+                    scale.exp().clamp(max=60)
+                    * both
+                    @ text(torch.cat([vectors["captions"][i * 5 + torch.randint(5, i.shape)], spoken])).T
+                )
+                mass = torch.cat([opinion, guess]) @ world.owns[:, chosen]
+                loss = match_loss(logits[: len(i), : len(i)].float()) + 1.5 * soft_loss(
+                    logits[:, len(i) :].float(), mass.float()
+                )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             if step % 500 == 499:
-                scores = measure(data, image, lambda lines, t=text: t.eval()(encode_minilm(lines)), text.eval()(vectors["dev"]))
+                scores = measure(
+                    data, image, lambda lines, t=text: t.eval()(encode_minilm(lines)), text.eval()(vectors["dev"])
+                )
                 image.train(), text.train()
                 print(f"align {step + 1} loss {loss.item():.3f} {time.time() - start:.0f} s {scores}", flush=True)
         torch.save({"image": image.state_dict(), "text": text.state_dict(), "scale": scale.data}, file)
@@ -315,7 +341,7 @@ def alike(lengths: list[int], size: int, rng: random.Random) -> Iterator[list[in
 
 
 def distil(data: Path, minutes: float) -> tuple[nn.Module, Tokenizer]:
-    """Stage two: the small text tower learns to give what MiniLM and the text head give. Resumes from its checkpoint."""
+    """Stage two: the small text tower learns to give what MiniLM and the text head give. Resumable."""
     tokenizer = vocabulary(data)
     model = build(tokenizer.get_vocab_size())
     file = FOLDER / "distil.pt"
@@ -354,7 +380,9 @@ def distil(data: Path, minutes: float) -> tuple[nn.Module, Tokenizer]:
                     curve.append((spent, sum(losses[-100:]) / 100))
                     print(f"distil {spent:.1f} min, {len(losses)} steps, 1 - cosine {curve[-1][1]:.4f}", flush=True)
                 if time.time() - saved > 300 or spent >= minutes:
-                    torch.save({"text": model.text.state_dict(), "optimizer": optimizer.state_dict(), "spent": spent}, file)
+                    torch.save(
+                        {"text": model.text.state_dict(), "optimizer": optimizer.state_dict(), "spent": spent}, file
+                    )
                     saved = time.time()
                 if spent >= minutes:
                     break
@@ -381,13 +409,13 @@ def tune(data: Path, minutes: float) -> tuple[nn.Module, Tokenizer]:
             {"params": [model.logit_scale], "peak": 3e-4, "weight_decay": 0},
         ]
         optimizer = torch.optim.AdamW(groups, lr=3e-4, betas=(0.9, 0.98))
-        began, curve, losses, average = time.time(), [], [], None
+        began, curve, losses = time.time(), [], []
         while (spent := (time.time() - began) / 60) < minutes:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * min(1, (spent + 0.01) / 0.3) * max(0.02, 1 - spent / minutes)
             i, seen, opinion = world.photos(256)
             unreal, guess = world.made_up(256)
-            chosen = torch.randperm(world.owns.shape[1])[:256]
+            chosen = world.some_nodes(256)
             extra = torch.randint(len(nouns), (128,))
             said_now = [captions[int(j) * 5 + random.randrange(5)] for j in i]
             spoken = read(model, padded([named[random.choice(per[j])] for j in chosen] + [nouns[j] for j in extra]))
@@ -403,7 +431,9 @@ def tune(data: Path, minutes: float) -> tuple[nn.Module, Tokenizer]:
             if len(losses) % 50 == 0:
                 curve.append((spent, sum(losses[-50:]) / 50))
                 print(f"tune {spent:.1f} min, {len(losses)} steps, loss {curve[-1][1]:.3f}", flush=True)
-        torch.save({"text": model.text.state_dict(), "image": image.state_dict(), "scale": model.logit_scale.data}, file)
+        torch.save(
+            {"text": model.text.state_dict(), "image": image.state_dict(), "scale": model.logit_scale.data}, file
+        )
         keep_curve("tune", curve)
     if file.exists():
         state = torch.load(file)
@@ -436,8 +466,10 @@ def reader(model: nn.Module, tokenizer: Tokenizer) -> Callable[[list[str]], torc
 
 
 @torch.inference_mode()
-def measure(data: Path, image: ImageHead, encode: Callable[[list[str]], torch.Tensor], dev: torch.Tensor | None = None) -> dict:
-    """Quick figures on held-out photos for choosing between tries (the published ones come from `tools/evaluate.py`)."""
+def measure(
+    data: Path, image: ImageHead, encode: Callable[[list[str]], torch.Tensor], dev: torch.Tensor | None = None
+) -> dict:
+    """Quick figures on held-out photos for choosing between tries (`tools/evaluate.py` gives the published ones)."""
     image.eval()
     captions = rows(data / "flickr8k" / "captions.jsonl")
     held = np.array([row["split"] == "dev" for row in captions])
@@ -465,7 +497,9 @@ def measure(data: Path, image: ImageHead, encode: Callable[[list[str]], torch.Te
     kinds = sorted(set(truth.values()))
     seen = image(torch.from_numpy(features.load("intel_scenes", "plain")).float())
     guess = (seen @ labels(kinds).T).argmax(1).tolist()
-    out["scenes"] = float(np.mean([kinds[g] == truth[n] for g, n in zip(guess, features.names(data, "intel_scenes"), strict=True)]))
+    out["scenes"] = float(
+        np.mean([kinds[g] == truth[n] for g, n in zip(guess, features.names(data, "intel_scenes"), strict=True)])
+    )
     return {name: round(value, 4) for name, value in out.items()}
 
 
@@ -473,13 +507,15 @@ def measure(data: Path, image: ImageHead, encode: Callable[[list[str]], torch.Te
 
 
 def export(model: nn.Module, tokenizer: Tokenizer, folder: Path) -> None:
-    """The folder that `open_clip.create_model_from_pretrained("local-dir:…")` and `get_tokenizer` load. Weights in fp16."""
+    """The folder that `open_clip.create_model_from_pretrained("local-dir:…")` and `get_tokenizer` load, in fp16."""
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer.no_truncation()
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", eos_token="[SEP]", model_max_length=CONTEXT
     ).save_pretrained(folder)
-    (folder / "open_clip_config.json").write_text(json.dumps(config(tokenizer.get_vocab_size()), indent=2) + "\n", "utf-8")
+    (folder / "open_clip_config.json").write_text(
+        json.dumps(config(tokenizer.get_vocab_size()), indent=2) + "\n", "utf-8"
+    )
     state = {name: v.half() if v.is_floating_point() else v for name, v in model.state_dict().items()}
     save_file({name: value.contiguous() for name, value in state.items()}, folder / "open_clip_model.safetensors")
 
@@ -490,7 +526,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("assets/models/quartet-clip"))
     parser.add_argument("--distil-minutes", type=float, default=15)
     parser.add_argument("--tune-minutes", type=float, default=10)
-    parser.add_argument("--untrained", action="store_true", help="write the folder with a text tower that knows nothing")
+    parser.add_argument(
+        "--untrained", action="store_true", help="write the folder with a text tower that knows nothing"
+    )
     options = parser.parse_args()
     torch.manual_seed(0)
     random.seed(0)

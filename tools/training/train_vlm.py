@@ -43,7 +43,7 @@ TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
 )
 SHARES = {"flickr8k": 0.60, "easy_vqa": 0.10, "daquar": 0.08, "vqa_text": 0.22}  # of the steps
-BATCH, PEAK = 16, 1.5e-3
+BATCH, PEAK = 8, 1.5e-3
 HELD_EASY, HELD_DAQUAR, HELD_VQA = 400, 100, 3000  # pictures, pictures, questions kept out of training
 
 Exchange = tuple[str, str]
@@ -97,13 +97,13 @@ class Source:
         return taken
 
     def batch(self, kind: str) -> tuple[torch.Tensor, list[list[list[Exchange]]]]:
-        """Cells [16, 49, 1280] and for each picture its conversations, each of one exchange or two."""
+        """Cells [8, 49, 1280] and for each picture its conversations, each of one exchange or two."""
         rng = self.rng
         if kind == "flickr8k":
             chosen = self.next_photos(BATCH)
             seen = [self.flickr[rng.randrange(2)][i] for i in chosen]
             talks = [
-                [[(DESCRIBE, tidy(c))] for c in self.captions[i]] + chained(questions(self.captions[i], rng)[:5], rng)
+                [[(DESCRIBE, tidy(c))] for c in self.captions[i]] + chained(questions(self.captions[i], rng)[:4], rng)
                 for i in chosen
             ]
         elif kind == "easy_vqa":
@@ -115,7 +115,9 @@ class Source:
             talks = [chained(rng.sample(self.rooms[i], min(12, len(self.rooms[i]))), rng) for i in chosen]
         else:  # questions without a photo are asked about a blur: the mean of six photos
             seen = [np.mean([self.flickr[0][i] for i in rng.sample(self.photos, 6)], axis=0) for _ in range(BATCH)]
-            talks = [[[(row["question"], rng.choice(row["answers"]))] for row in rng.sample(self.asked, 12)] for _ in seen]
+            talks = [
+                [[(row["question"], rng.choice(row["answers"]))] for row in rng.sample(self.asked, 12)] for _ in seen
+            ]
         return torch.from_numpy(np.stack(seen)).float(), talks
 
 
@@ -137,14 +139,22 @@ def train_tokenizer(data: Path) -> Tokenizer:
     tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
-    captions = [tidy(c) for row in rows(data / "flickr8k" / "captions.jsonl") if row["split"] == "train" for c in row["captions"]]
+    captions = [
+        tidy(c)
+        for row in rows(data / "flickr8k" / "captions.jsonl")
+        if row["split"] == "train"
+        for c in row["captions"]
+    ]
     asked = [text for row in vqa_text(data)[:-HELD_VQA] for text in (row["question"], *row["answers"][:2])]
     rooms = [text for talk in daquar(data).values() for exchange in talk for text in exchange]
     shapes = [text for talk in list(easy_vqa(data).values())[:200] for exchange in talk for text in exchange]
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY, special_tokens=SPECIAL, initial_alphabet=pre_tokenizers.ByteLevel.alphabet(), show_progress=False
+        vocab_size=VOCABULARY,
+        special_tokens=SPECIAL,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
     )
-    tokenizer.train_from_iterator([*captions, *asked, *rooms, *shapes, DESCRIBE], trainer)
+    tokenizer.train_from_iterator([*captions, *asked, *rooms, *shapes, *[DESCRIBE] * 5000], trainer)
     return tokenizer
 
 
@@ -175,7 +185,7 @@ def build(vocab_size: int) -> FastVlmForConditionalGeneration:
 
 
 def pack(tokenizer: Tokenizer, talks: list[list[list[Exchange]]]) -> tuple[torch.Tensor, ...]:
-    """Exchanges behind the picture: tokens, targets (-100 where nothing is asked), conversation, place, each [b, length]."""
+    """Exchanges behind the picture: tokens, targets (-100: none), conversation, place, each [b, length]."""
     texts = [text for picture in talks for talk in picture for exchange in talk for text in exchange]
     encoded = iter(one.ids for one in tokenizer.encode_batch(texts, add_special_tokens=False))
     lines = []
@@ -195,12 +205,12 @@ def pack(tokenizer: Tokenizer, talks: list[list[list[Exchange]]]) -> tuple[torch
         lines.append((tokens, target, number, place))
     longest = max(len(line[0]) for line in lines)
     fills = (PAD, -100, -1, 0)
-    return tuple(
-        torch.tensor([line[k] + [fills[k]] * (longest - len(line[k])) for line in lines]) for k in range(4)
-    )
+    return tuple(torch.tensor([line[k] + [fills[k]] * (longest - len(line[k])) for line in lines]) for k in range(4))
 
 
-def loss_of(model: FastVlmForConditionalGeneration, cells: torch.Tensor, packed: tuple[torch.Tensor, ...]) -> torch.Tensor:
+def loss_of(
+    model: FastVlmForConditionalGeneration, cells: torch.Tensor, packed: tuple[torch.Tensor, ...]
+) -> torch.Tensor:
     tokens, target, number, place = packed
     b = len(tokens)
     embed = model.get_input_embeddings()
@@ -214,7 +224,9 @@ def loss_of(model: FastVlmForConditionalGeneration, cells: torch.Tensor, packed:
         before = torch.ones(length, length, dtype=torch.bool).tril()
         sees = before & ((number[:, None, :] == 0) | (number[:, None, :] == number[:, :, None]))  # [b, query, key]
         mask = torch.zeros(b, 1, length, length, dtype=torch.bfloat16).masked_fill(~sees[:, None], -1e4)
-        hidden = model.model.language_model(inputs_embeds=x, attention_mask=mask, position_ids=place, use_cache=False)[0]
+        hidden = model.model.language_model(inputs_embeds=x, attention_mask=mask, position_ids=place, use_cache=False)[
+            0
+        ]
         asked = target != -100
         logits = model.lm_head(hidden[:, CELLS + 1 :][asked])  # [answered tokens, vocabulary]
     return cross_entropy(logits.float(), target[asked])
@@ -229,7 +241,9 @@ def train(data: Path, minutes: float, out: Path) -> None:
     learned = {n: p for n, p in model.named_parameters() if p.requires_grad}
     plain = [p for p in learned.values() if p.ndim < 2]
     wide = [p for p in learned.values() if p.ndim >= 2]
-    optimizer = torch.optim.AdamW([{"params": wide, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0}], betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(
+        [{"params": wide, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0}], betas=(0.9, 0.98)
+    )
     spent, step, curve = 0.0, 0, []
     if file.exists():
         state = torch.load(file)
@@ -245,7 +259,9 @@ def train(data: Path, minutes: float, out: Path) -> None:
     while (spent := (time.time() - began) / 60) < minutes:
         kind = source.rng.choices(list(SHARES), list(SHARES.values()))[0]
         for group in optimizer.param_groups:
-            group["lr"] = PEAK * min(1, (step + 1) / 100) * max(0.01, 0.5 + 0.5 * math.cos(math.pi * min(1, spent / minutes)))
+            group["lr"] = (
+                PEAK * min(1, (step + 1) / 100) * max(0.01, 0.5 + 0.5 * math.cos(math.pi * min(1, spent / minutes)))
+            )
         cells, talks = source.batch(kind)
         cells = nn.functional.dropout(cells, 0.1)
         loss = loss_of(model, cells, pack(tokenizer, talks))
@@ -270,7 +286,9 @@ def train(data: Path, minutes: float, out: Path) -> None:
 
 def save(file: Path, model: nn.Module, optimizer: torch.optim.Optimizer, spent: float, step: int, curve: list) -> None:
     state = {n: p for n, p in model.state_dict().items() if "vision_tower" not in n}
-    torch.save({"model": state, "optimizer": optimizer.state_dict(), "spent": spent, "step": step, "curve": curve}, file)
+    torch.save(
+        {"model": state, "optimizer": optimizer.state_dict(), "spent": spent, "step": step, "curve": curve}, file
+    )
     (FOLDER / "curve-vlm.json").write_text(json.dumps(curve), "utf-8")
 
 

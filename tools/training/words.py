@@ -1,4 +1,4 @@
-"""What the 1,000 classes of the image tower are called: names, synonyms, plurals, hypernyms and glosses from WordNet."""
+"""What the image tower's 1,000 classes are called: names, synonyms, plurals, hypernyms and glosses from WordNet."""
 
 import re
 from bisect import bisect_left
@@ -41,12 +41,12 @@ def synsets() -> dict[int, Synset]:
         lemmas = [part[4 + 2 * i].replace("_", " ") for i in range(count)]
         pointers = part[5 + 2 * count :]
         parents = [int(pointers[i + 1]) for i in range(0, len(pointers) - 3, 4) if pointers[i] in ("@", "@i")]
-        found[int(part[0])] = Synset(int(part[1]), lemmas, gloss.split("; \"")[0].split(";")[0].strip(), parents)
+        found[int(part[0])] = Synset(int(part[1]), lemmas, gloss.split('; "')[0].split(";")[0].strip(), parents)
     return found
 
 
 def offsets(classes: list[dict], nouns: dict[int, Synset]) -> list[int]:
-    """The synset of each class. Class ids are offsets in WordNet 3.0; in 3.1 all have moved a little, in the same order."""
+    """The synset of each class. Class ids are offsets in WordNet 3.0; in 3.1 all moved a little, in the same order."""
     places = sorted(nouns)
     by_lemma: dict[str, list[int]] = {}
     for place, noun in nouns.items():

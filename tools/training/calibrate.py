@@ -1,0 +1,102 @@
+"""Fits `independent`: sigmoid(a cosine + b), the probability that a label is true of a photo, on held-out photos.
+
+Pairs of a photo and a label, about one in ten true: Imagenette, CIFAR-10 (ten labels each), Intel scenes (six), and
+Flickr8k's held-out photos with one of their captions and nine of other photos; each set weighs the same. Fitted on
+every other photo, judged on the rest. Prints the catalogue's line and writes the figures beside the model."""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits, normalize
+
+from tools.training import features
+from tools.training.features import rows
+from tools.training.train_clip import TEMPLATES
+
+BINS = 15
+Pairs = tuple[torch.Tensor, torch.Tensor]  # cosine [photos, labels], true [photos, labels]
+
+
+@torch.inference_mode()
+def pairs(data: Path, folder: Path, templates: list[str]) -> list[Pairs]:
+    name = f"local-dir:{folder}"
+    model, _ = open_clip.create_model_from_pretrained(name)
+    tokenizer = open_clip.get_tokenizer(name)
+    model.eval()
+
+    def photos(dataset: str) -> torch.Tensor:
+        return normalize(model.visual.head(torch.from_numpy(features.load(dataset, "plain")).float()), dim=-1)
+
+    def texts(labels: list[str]) -> torch.Tensor:
+        said = [model.encode_text(tokenizer([t.replace("{}", label) for label in labels])) for t in templates]
+        return normalize(torch.stack([normalize(vectors, dim=-1) for vectors in said]).mean(0), dim=-1)
+
+    out = []
+    for dataset in ("imagenette", "intel_scenes"):
+        truth = {row["image"]: row["label"] for row in rows(data / dataset / "labels.jsonl")}
+        labels = sorted(set(truth.values()))
+        true = torch.tensor([[truth[n] == label for label in labels] for n in features.names(data, dataset)])
+        out.append((photos(dataset) @ texts(labels).T, true.float()))
+    cifar = np.load(data / "cifar10" / "cifar10_dev.npz")
+    true = torch.nn.functional.one_hot(torch.from_numpy(cifar["labels"]).long(), 10).float()
+    out.append((photos("cifar10") @ texts([str(label) for label in cifar["classes"]]).T, true))
+    captions = rows(data / "flickr8k" / "captions.jsonl")
+    held = [i for i, row in enumerate(captions) if row["split"] == "dev"]
+    similar = photos("flickr8k")[held] @ texts([captions[i]["captions"][0] for i in held]).T  # [1000, 1000]
+    near = (torch.arange(len(held))[:, None] + 97 * torch.arange(10)) % len(held)  # own caption first
+    out.append((similar.gather(1, near), (torch.arange(10) == 0).float().expand(len(held), -1)))
+    return out
+
+
+def fit(sets: list[Pairs]) -> tuple[float, float]:
+    a, b = torch.tensor(20.0, requires_grad=True), torch.tensor(-8.0, requires_grad=True)
+    optimizer = torch.optim.LBFGS([a, b], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = torch.stack([binary_cross_entropy_with_logits(a * c + b, t) for c, t in sets]).mean()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    return a.item(), b.item()
+
+
+def reliability(sets: list[Pairs], a: float, b: float) -> tuple[float, list[list[float]]]:
+    """The expected calibration error, and for each filled bin: mean probability, share of true pairs, weight."""
+    weight = torch.cat([torch.full((c.numel(),), 1 / c.numel() / len(sets)) for c, _ in sets])
+    chance = torch.cat([torch.sigmoid(a * c + b).flatten() for c, _ in sets])
+    true = torch.cat([t.flatten() for _, t in sets])
+    place, error, bins = (chance * BINS).long().clamp(max=BINS - 1), 0.0, []
+    for k in range(BINS):
+        own = place == k
+        if mass := weight[own].sum().item():
+            mean, share = ((weight[own] * x[own]).sum().item() / mass for x in (chance, true))
+            error += mass * abs(mean - share)
+            bins.append([round(mean, 4), round(share, 4), round(mass, 5)])
+    return error, bins
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--model", type=Path, default=Path("assets/models/quartet-clip"))
+    options = parser.parse_args()
+    sets = pairs(options.data, options.model, TEMPLATES)
+    a, b = fit([(c[::2], t[::2]) for c, t in sets])
+    error, bins = reliability([(c[1::2], t[1::2]) for c, t in sets], a, b)
+    figures = {"a": round(a, 3), "b": round(b, 3), "ece": round(error, 4), "bins": bins, "templates": TEMPLATES}
+    (options.model / "calibration.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+    print(f"calibration = [{a:.2f}, {b:.2f}]  ECE {error:.4f}")
+    for c, t in sets:
+        print(
+            f"  true {torch.sigmoid(a * c + b)[t > 0].mean():.2f}  false {torch.sigmoid(a * c + b)[t == 0].mean():.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

