@@ -1,0 +1,46 @@
+"""Uploads the project as a Hugging Face Space: `make space NAME=you/quartet`."""
+
+import argparse
+import glob
+import subprocess
+from pathlib import Path
+
+from huggingface_hub import HfApi, get_token
+from huggingface_hub.errors import HfHubHTTPError
+
+ROOT = Path(__file__).parent.parent
+LEFT_OUT = ("tests/", ".ci/", "tools/training/")
+
+
+def files() -> list[str]:
+    """What a Space needs: the files that git tracks, so that nothing private in the folder goes along."""
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return [name for name in tracked.split("\0") if name and not name.startswith(LEFT_OUT)]
+
+
+def main() -> None:
+    made = argparse.ArgumentParser(prog="tools.space", description=__doc__)
+    made.add_argument("name", nargs="?", help="the Space: you/quartet")
+    made.add_argument("--private", action="store_true", help="only you can see it")
+    chosen = made.parse_args()
+    if not chosen.name or chosen.name.count("/") != 1:
+        made.exit(2, "Name the Space: make space NAME=you/quartet\n")
+    if not get_token():
+        made.exit(2, "There is no Hugging Face token on this machine. Run `hf auth login`, or set HF_TOKEN.\n")
+    api = HfApi()
+    try:
+        api.create_repo(chosen.name, repo_type="space", space_sdk="gradio", private=chosen.private, exist_ok=True)
+        api.upload_folder(  # not git: that refuses files of over 10 MB
+            repo_id=chosen.name,
+            repo_type="space",
+            folder_path=ROOT,
+            allow_patterns=[glob.escape(name) for name in files()],
+            commit_message="Upload Quartet",
+        )
+    except (HfHubHTTPError, OSError) as error:
+        made.exit(1, f"The Space could not be uploaded: {error}\n")
+    print(f"Uploaded. {api.endpoint}/spaces/{chosen.name} builds now, in about five minutes.")
+
+
+if __name__ == "__main__":
+    main()
