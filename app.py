@@ -23,10 +23,14 @@ def parser() -> argparse.ArgumentParser:
     for task in TASKS:
         made.add_argument(f"--{task}-model", metavar="ID", help=f"the model that {task} starts with")
     made.add_argument("--models", metavar="FOLDER", help="folder of the bundled models [assets/models]")
-    made.add_argument("--memory", metavar="GB", type=float, help="memory that models may take [a share of what is free]")
+    made.add_argument(
+        "--memory", metavar="GB", type=float, help="memory that models may take [a share of what is free]"
+    )
     made.add_argument("--device", choices=("cuda", "mps", "cpu"), help="where to compute [the best there is]")
     made.add_argument("--precision", choices=("fp32", "bf16", "fp16"), help="number type [measured at start]")
-    made.add_argument("--warm", action=argparse.BooleanOptionalAction, default=True, help="load the default models at once")
+    made.add_argument(
+        "--warm", action=argparse.BooleanOptionalAction, default=True, help="load the default models at once"
+    )
     return made
 
 
