@@ -75,9 +75,7 @@ def _image_text(row: Row, folder: Path, device: Device) -> Loaded:
 def _diffusers(row: Row, folder: Path, device: Device) -> Loaded:
     from diffusers import DiffusionPipeline
 
-    pipe = DiffusionPipeline.from_pretrained(
-        folder, dtype=device.dtype, local_files_only=True, use_safetensors=True
-    )
+    pipe = DiffusionPipeline.from_pretrained(folder, dtype=device.dtype, local_files_only=True, use_safetensors=True)
     pipe.set_progress_bar_config(disable=True)
     return Loaded(row, device, pipe.to(device.kind), tokenizer=pipe.tokenizer)
 
