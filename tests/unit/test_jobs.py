@@ -61,7 +61,11 @@ def test_stop_closes_the_generator(task: Task) -> None:
 def test_another_visitor_can_neither_see_nor_stop_it(task: Task) -> None:
     jobs = Jobs()
     job = jobs.start("me", "caption")
-    for action in (lambda: list(jobs.watch(job, "you")), lambda: jobs.stop(job, "you"), lambda: jobs.forget(job, "you")):
+    for action in (
+        lambda: list(jobs.watch(job, "you")),
+        lambda: jobs.stop(job, "you"),
+        lambda: jobs.forget(job, "you"),
+    ):
         with pytest.raises(UserError, match="no longer kept"):
             action()
     task.go.set()
