@@ -127,7 +127,14 @@ def held_out(icon: str, paint: str) -> bool:
 
 
 def plural(name: str) -> str:
-    irregular = {"mouse": "mice", "fish": "fish", "sheep": "sheep", "wolf": "wolves", "goose": "geese", "knife": "knives"}
+    irregular = {
+        "mouse": "mice",
+        "fish": "fish",
+        "sheep": "sheep",
+        "wolf": "wolves",
+        "goose": "geese",
+        "knife": "knives",
+    }
     head, _, last = name.rpartition(" ")
     if " of " in name:
         first, rest = name.split(" of ", 1)
@@ -179,7 +186,9 @@ def questions(scene: Scene, art: Art, rng: random.Random) -> list[tuple[str, str
     else:
         number = NUMBERS[count]
         found.append((f"how many {plural(first.name)} are there?", number))
-        found.append((rng.choice(["what is this?", "what is in the picture?"]), plural(first.name) if count > 1 else first.name))
+        found.append(
+            (rng.choice(["what is this?", "what is in the picture?"]), plural(first.name) if count > 1 else first.name)
+        )
     return found
 
 
@@ -207,9 +216,7 @@ class Sampler:
         ground = "white" if rng.random() < 0.7 else rng.choice(list(GROUNDS))
         thing = self.thing(painted=kind == "painted" or (kind != "single" and rng.random() < 0.3))
         if kind in ("single", "painted"):
-            placed = replace(
-                thing, x=rng.uniform(0.47, 0.53), y=rng.uniform(0.47, 0.53), size=rng.uniform(0.78, 0.92)
-            )
+            placed = replace(thing, x=rng.uniform(0.47, 0.53), y=rng.uniform(0.47, 0.53), size=rng.uniform(0.78, 0.92))
             return Scene((placed,), ground)
         if kind == "counted":
             count = rng.randint(2, 4)
