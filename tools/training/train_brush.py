@@ -73,9 +73,7 @@ class Texts:
     @torch.inference_mode()
     def __call__(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:  # [n, tokens, 384], [n, tokens]
         if new := list(dict.fromkeys(text for text in texts if text not in self.known)):
-            batch = self.tokenizer(
-                new, padding="max_length", truncation=True, max_length=TOKENS, return_tensors="pt"
-            )
+            batch = self.tokenizer(new, padding="max_length", truncation=True, max_length=TOKENS, return_tensors="pt")
             states = self.encoder(**batch).last_hidden_state.half()
             for i, text in enumerate(new):
                 self.known[text] = states[i], batch["attention_mask"][i].bool()
@@ -167,7 +165,9 @@ def train(options: argparse.Namespace) -> None:
         losses.append(loss.item())
         if step % 100 == 0:
             rate = (step - first) * options.batch / (time.time() - started)
-            print(f"{time.strftime('%H:%M:%S')} step {step} loss {np.mean(losses):.4f} {rate:.1f} pictures/s", flush=True)
+            print(
+                f"{time.strftime('%H:%M:%S')} step {step} loss {np.mean(losses):.4f} {rate:.1f} pictures/s", flush=True
+            )
             with open(work / "loss.csv", "a") as file:
                 file.write(f"{step},{np.mean(losses):.5f}\n")
             losses = []
@@ -181,7 +181,9 @@ def train(options: argparse.Namespace) -> None:
     sheet(pipeline(average, texts), work / f"sheet_{step:06d}.png")
 
 
-def _save(path: Path, model: torch.nn.Module, average: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
+def _save(
+    path: Path, model: torch.nn.Module, average: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int
+) -> None:
     """Writes beside and moves, so that a kill leaves the last whole checkpoint."""
     state = {"model": model.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
     torch.save({**state, "step": step}, path.with_suffix(".new"))
