@@ -1,8 +1,9 @@
-"""Writes the README.md of the two sight models, their model cards, from the figures that evaluation and training left."""
+"""Writes the README.md of the two sight models, their model cards, from what evaluation and training left."""
 
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 from safetensors import safe_open
@@ -10,7 +11,7 @@ from safetensors import safe_open
 from tools.training.features import FOLDER
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 MODELS = Path("assets/models")
 SOURCES = {
@@ -25,32 +26,32 @@ SOURCES = {
     "VQA v2 questions and answers without photos (Goyal et al. 2017)": "CC BY 4.0",
     "easy-VQA": "MIT",
 }
-CARDS = {
+CARDS: dict[str, dict[str, Any]] = {
     "quartet-clip": {
         "title": "Quartet CLIP",
-        "what": "An `open_clip` model for zero-shot classification: a frozen EfficientNet-Lite0 and a small text tower that "
-        "was distilled from MiniLM and then trained with photos, captions and made-up features of the 1,000 ImageNet "
+        "what": "An `open_clip` model for zero-shot classification: a frozen EfficientNet-Lite0 and a small text "
+        "tower, distilled from MiniLM and then trained with photos, captions and made-up features of the 1,000 ImageNet "
         "classes. English.",
         "use": 'open_clip.create_model_from_pretrained("local-dir:assets/models/quartet-clip")\n'
         'open_clip.get_tokenizer("local-dir:assets/models/quartet-clip")',
         "sources": [0, 1, 2, 3, 4, 5],
         "command": "make train-clip",
-        "cannot": "It knows few names of people, places, brands or works; it can't read; it counts and places things badly; "
+        "cannot": "It knows few names of people, places, brands or works; it can't read; it counts badly; "
         "a word that stands in no caption and is no ImageNet class is placed by its meaning alone. Photos of people in "
         "its captions are mostly North American leisure scenes of the 2000s.",
     },
     "quartet-vlm": {
         "title": "Quartet VLM",
         "what": "A small vision-language model for captions and short answers, transformers' "
-        "`FastVlmForConditionalGeneration`: a frozen EfficientNet-Lite0, 49 image tokens, and a small Llama trained from "
-        "nothing. English.",
+        "`FastVlmForConditionalGeneration`: a frozen EfficientNet-Lite0, 49 image tokens, and a small Llama trained "
+        "from nothing. English.",
         "use": 'AutoModelForImageTextToText.from_pretrained("assets/models/quartet-vlm")\n'
         'AutoProcessor.from_pretrained("assets/models/quartet-vlm")\n'
         '# captions: the question "Describe the photo."; anything else is a question',
         "sources": [0, 2, 5, 6, 7],
         "command": "make train-vlm",
-        "cannot": "It names people, dogs and common outdoor scenes, and guesses clothes, places and small things; it can't "
-        "read, reason or name anyone; answers to questions unlike those of its training are guesses. Half of what it "
+        "cannot": "It names people, dogs and common outdoor scenes, and guesses clothes, places and small things; "
+        "it can't read, reason or name anyone; answers to questions unlike those of its training are guesses. Half of what it "
         "knows about questions comes from texts without photos. Questions made from captions by rules are synthetic.",
     },
 }
@@ -61,7 +62,7 @@ def size(folder: Path) -> tuple[int, int]:
     parameters = 0
     for file in folder.glob("*.safetensors"):
         with safe_open(file, "np") as tensors:
-            for name in tensors.keys():  # noqa: SIM118: this is no dict
+            for name in tensors.keys():  # noqa: SIM118
                 shape = tensors.get_slice(name).get_shape()
                 count = 1
                 for side in shape:
@@ -106,8 +107,9 @@ def calibration(folder: Path) -> str:
     plt.close(figure)
     return (
         "\n## Calibration\n\n"
-        f"`independent` is sigmoid({found['a']:g} · cosine {found['b']:+g}), fitted on held-out photos where about one label "
-        f"in ten is true. Expected calibration error over 15 bins, on photos that the fit did not see: {found['ece']:.3f}.\n\n"
+        f"`independent` is sigmoid({found['a']:g} · cosine {found['b']:+g}), fitted on held-out photos where about one "
+        f"label in ten is true. Expected calibration error over 15 bins, on photos that the fit did not see: "
+        f"{found['ece']:.3f}.\n\n"
         "![Reliability](reliability.png)\n"
     )
 
@@ -118,7 +120,8 @@ def card(name: str) -> str:
     sources = list(SOURCES.items())
     lines = [
         f"# {text['title']}", "", text["what"], "", "```python", text["use"], "```", "",
-        f"{parameters / 1e6:.1f} million parameters, {weight / 1e6:.1f} MB on disk (fp16). Input 224 × 224, squashed.", "",
+        f"{parameters / 1e6:.1f} million parameters, {weight / 1e6:.1f} MB on disk (fp16). Input 224 × 224, squashed.",
+        "",
         "## Figures", "", "On data held out of training, through the app's own `pipelines` (`make eval`).", "",
         "| measure | figures | items |", "|---|---|---|",
     ]  # fmt: skip

@@ -24,6 +24,7 @@ VERBS = words(
     "surfing skateboarding sleeping dancing eating throwing catching swinging snowboarding kneeling talking "
     "laughing"
 )
+COLOURED = words("dog shirt jacket hat car dress ball shorts coat bike horse water helmet bird")
 MANY = {"dogs", "people", "men", "women", "boys", "girls", "children"}
 
 
@@ -51,7 +52,7 @@ def questions(captions: list[str], rng: random.Random) -> list[tuple[str, str]]:
         )
     for colour, noun in set(
         re.findall(
-            rf"\b({'|'.join(COLOURS)}) (dog|shirt|jacket|hat|car|dress|ball|shorts|coat|bike|horse|water|helmet|bird)\b",
+            rf"\b({'|'.join(COLOURS)}) ({'|'.join(COLOURED)})\b",
             " . ".join(said),
         )
     ):

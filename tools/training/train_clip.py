@@ -524,15 +524,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, default=Path("assets/models/quartet-clip"))
-    parser.add_argument("--distil-minutes", type=float, default=15)
-    parser.add_argument("--tune-minutes", type=float, default=10)
+    parser.add_argument("--distil-minutes", type=float, default=8)
+    parser.add_argument("--tune-minutes", type=float, default=8)
     parser.add_argument(
         "--untrained", action="store_true", help="write the folder with a text tower that knows nothing"
     )
     options = parser.parse_args()
     torch.manual_seed(0)
     random.seed(0)
-    FOLDER.mkdir(parents=True, exist_ok=True)
+    features.ensure(options.data)
     if options.untrained:
         tokenizer = vocabulary(options.data)
         model = build(tokenizer.get_vocab_size())

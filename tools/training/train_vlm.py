@@ -318,6 +318,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30)
     options = parser.parse_args()
     torch.manual_seed(0)
+    features.ensure(options.data)
     train(options.data, options.minutes, options.out)
 
 

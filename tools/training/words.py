@@ -72,7 +72,8 @@ def offsets(classes: list[dict], nouns: dict[int, Synset]) -> list[int]:
 def nodes(data: Path) -> list[Node]:
     """The 1,000 classes in their order, then every hypernym that covers two classes or more."""
     classes, nouns = rows(data / "imagenet_classes.jsonl"), synsets()
-    leaves, above = [], {}
+    leaves: list[Node] = []
+    above: dict[int, Node] = {}
     for index, (row, place) in enumerate(zip(classes, offsets(classes, nouns), strict=True)):
         name = re.sub(r"\s*\(.*?\)", "", row["name"])
         words = dict.fromkeys([row["name"], name, *nouns[place].lemmas[:3]])

@@ -1,0 +1,154 @@
+"""Measures the bundled models on held-out data, through `pipelines` as a user calls it, and keeps the figures.
+
+`--limit` takes that many photos or questions of each set, evenly spread. Figures go to `evaluation.json` in each
+model's folder; the model cards are written from there (`tools/training/cards.py`)."""
+
+import argparse
+import importlib.util
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from pipelines import ask, caption, classify
+from tools.training import features
+from tools.training.features import rows
+from tools.training.train_clip import IMAGENETTE
+from tools.training.train_vlm import HELD_DAQUAR, HELD_EASY, daquar, easy_vqa
+
+MODELS = Path("assets/models")
+
+
+def spread(items: Sequence[Any], limit: int) -> list[Any]:
+    """`limit` of the items, evenly spread; all of them for 0."""
+    return list(items)[:: max(1, len(items) // limit)][:limit] if limit else list(items)
+
+
+def scorer(data: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("score", data.parent / "score.py")
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(data.parent / "score.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# ---- CLIP -----------------------------------------------------------------------------------------------------------
+
+
+def retrieval(data: Path, limit: int) -> dict[str, float]:
+    """Text to photo among the held-out Flickr8k photos; always all of them: their number is part of the measure."""
+    held = [row for row in rows(data / "flickr8k" / "captions.jsonl") if row["split"] == "dev"]
+    photos = classify.embed_photos([data / "flickr8k" / "images" / row["image"] for row in held])  # [1000, d]
+    texts = classify.embed_texts([text for row in held for text in row["captions"]])  # [5000, d]
+    similar = texts @ photos.T
+    rank = (similar > similar[np.arange(len(texts)), np.arange(len(texts)) // 5][:, None]).sum(1)
+    return {"R@1": float((rank < 1).mean()), "R@10": float((rank < 10).mean()), "n": len(texts)}
+
+
+def top1(photos: list[tuple[Any, str]], labels: list[str]) -> dict[str, float]:
+    right = [classify.run(photo, labels).top(1)[0].label == label for photo, label in photos]
+    return {"top-1": float(np.mean(right)), "n": len(right)}
+
+
+def imagenette(data: Path, limit: int) -> dict[str, float]:
+    """Imagenette photos of ten classes among all 1,000 ImageNet names."""
+    labels = [row["name"] for row in rows(data / "imagenet_classes.jsonl")]
+    photos = [
+        (data / "imagenette" / "images" / row["image"], labels[IMAGENETTE[row["label"]]])
+        for row in spread(rows(data / "imagenette" / "labels.jsonl"), limit)
+    ]
+    return top1(photos, labels)
+
+
+def cifar10(data: Path, limit: int) -> dict[str, float]:
+    file = np.load(data / "cifar10" / "cifar10_dev.npz")
+    labels, opened = [str(name) for name in file["classes"]], features.open_picture(data, "cifar10")
+    places = spread(range(len(file["labels"])), limit)
+    return top1([(opened(str(i)), labels[int(file["labels"][i])]) for i in places], labels)
+
+
+def scenes(data: Path, limit: int) -> dict[str, float]:
+    found = rows(data / "intel_scenes" / "labels.jsonl")
+    photos = [(data / "intel_scenes" / "images" / row["image"], row["label"]) for row in spread(found, limit)]
+    return top1(photos, sorted({row["label"] for row in found}))
+
+
+# ---- captions and answers -------------------------------------------------------------------------------------------
+
+
+def captions(data: Path, limit: int) -> dict[str, float]:
+    score = scorer(data)
+    held = spread([row for row in rows(data / "flickr8k" / "captions.jsonl") if row["split"] == "dev"], limit)
+    written = {row["image"]: caption.run(data / "flickr8k" / "images" / row["image"]).text for row in held}
+    mean, _ = score.cider_d(written, {row["image"]: row["captions"] for row in held})
+    repeated = sum(map(score.repeats, written.values())) / len(written)
+    empty = sum(not text.strip() for text in written.values())
+    return {
+        "CIDEr-D": mean,
+        "repeating": repeated,
+        "empty": empty,
+        "different": len(set(written.values())),
+        "n": len(held),
+    }
+
+
+def answers(
+    data: Path, limit: int, dataset: str, talks: dict[str, list[tuple[str, str]]], held: int
+) -> dict[str, float]:
+    score = scorer(data)
+    names = [name for name in features.names(data, dataset)[-held:] if name in talks]
+    asked = spread([(name, question, answer) for name in names for question, answer in talks[name]], limit)
+    right = [
+        score.exact_match(ask.run(data / dataset / "images" / name, question).text, answer)
+        for name, question, answer in asked
+    ]
+    return {"exact match": float(np.mean(right)), "n": len(right)}
+
+
+def shapes(data: Path, limit: int) -> dict[str, float]:
+    return answers(data, limit, "easy_vqa", easy_vqa(data), HELD_EASY)
+
+
+def rooms(data: Path, limit: int) -> dict[str, float]:
+    return answers(data, limit, "daquar", daquar(data), HELD_DAQUAR)
+
+
+MEASURES: dict[str, dict[str, Callable[[Path, int], dict[str, float]]]] = {
+    "quartet-clip": {
+        "Text to photo, 1,000 held-out Flickr8k photos": retrieval,
+        "Imagenette photos among the 1,000 ImageNet names": imagenette,
+        "CIFAR-10 (32 px), 10 labels": cifar10,
+        "Intel scenes, 6 labels": scenes,
+    },
+    "quartet-vlm": {
+        "Captions, held-out Flickr8k photos": captions,
+        "Questions, easy-VQA, held-out pictures": shapes,
+        "Questions, DAQUAR, held-out rooms": rooms,
+    },
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--limit", type=int, default=300)
+    parser.add_argument("--model", choices=MEASURES, action="append")
+    options = parser.parse_args()
+    for model in options.model or MEASURES:
+        figures = {}
+        for name, measure in MEASURES[model].items():
+            start = time.perf_counter()
+            found = measure(options.data, options.limit)
+            figures[name] = {key: round(value, 4) for key, value in found.items()}
+            shown = "  ".join(f"{key} {value:g}" for key, value in figures[name].items())
+            print(f"{name:52} {shown}  ({time.perf_counter() - start:.0f} s)", flush=True)
+        (MODELS / model / "evaluation.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
