@@ -56,12 +56,13 @@ space: $(VENV)/run.stamp  ## make space NAME=you/quartet
 $(VENV)/made.stamp:
 	@test -n "$(PYTHON)" || { echo "Quartet needs Python 3.11 or newer. Install it, or name it: make run PYTHON=/path/to/python3.12"; exit 1; }
 	@$(PYTHON) -c "$(OLD_ENOUGH)" || { echo "Quartet needs Python 3.11 or newer; $(PYTHON) is older or does not run."; exit 1; }
-	@$(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || \
+	@{ $(PY) -c "$(OLD_ENOUGH)" && $(PY) -m pip --version; } >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || \
 		{ echo "The environment could not be made. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@touch $@
 
 $(VENV)/run.stamp: $(VENV)/made.stamp requirements.txt
-	$(PY) -m pip install -q -r requirements.txt
+	@echo "Installing what Quartet needs: once, some minutes"
+	$(PY) -m pip install -r requirements.txt
 	@touch $@
 
 # Tests run with the exact versions of requirements.lock.
