@@ -26,10 +26,10 @@ class Written:
     others: tuple[tuple[str, float], ...] = ()
 
 
-class _Recorder(LogitsProcessor):
+class Recorder(LogitsProcessor):
     """Last in line, so it sees the probabilities that the search chooses from; keeps those of every step and beam."""
 
-    def __init__(self, seen: Callable[["_Recorder", torch.Tensor], None]) -> None:
+    def __init__(self, seen: Callable[["Recorder", torch.Tensor], None]) -> None:
         self.start = 0  # length of the prompt, known at the first step
         self.steps: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._seen = seen
@@ -67,19 +67,19 @@ def write(
     tokenizer = loaded.tokenizer
     ends = set(_ids(loaded.model.generation_config.eos_token_id)) | set(tokenizer.all_special_ids)
 
-    def words_of(tokens: Sequence[int], recorder: _Recorder) -> tuple[Word, ...]:
-        return _words(tokenizer, [int(token) for token in tokens], recorder, ends, prefix)[:max_words]
+    def words_so_far(tokens: list[int], recorder: Recorder) -> tuple[Word, ...]:
+        return words_of(tokenizer, tokens, recorder, ends)[:max_words]
 
     def call(emit: Callable[[Progress | Partial], None]) -> Written:
-        def seen(recorder: _Recorder, input_ids: torch.Tensor) -> None:
+        def seen(recorder: Recorder, input_ids: torch.Tensor) -> None:
             done = input_ids.shape[1] - recorder.start
             if beams > 1:
                 emit(Progress("writing", done))
             else:
-                words = words_of(input_ids[0, recorder.start :].tolist(), recorder)
+                words = words_so_far(input_ids[0, recorder.start :].tolist(), recorder)
                 emit(Partial(text=_text(prefix, words), words=words))
 
-        recorder = _Recorder(seen)
+        recorder = Recorder(seen)
         count = _EnoughWords(
             lambda row: len(tokenizer.decode(row[recorder.start :], skip_special_tokens=True).split()), max_words
         )
@@ -87,13 +87,13 @@ def write(
             loaded, inputs, max_words, beams, LogitsProcessorList([recorder]), StoppingCriteriaList([count])
         )
         tokens = out.sequences[0, recorder.start :].tolist()
-        words = words_of(tokens, recorder)
+        words = words_so_far(tokens, recorder)
         text = _text(prefix, words)
         return Written(text, words, confidence(words), _others(emit, text) if others else ())
 
     def _others(emit: Callable[[Progress | Partial], None], text: str) -> tuple[tuple[str, float], ...]:
         """Other complete texts by beam search, each with its own probability: the product over its tokens."""
-        recorder = _Recorder(lambda recorder, ids: emit(Progress("weighing")))
+        recorder = Recorder(lambda recorder, ids: emit(Progress("weighing")))
         out = _generate(
             loaded, inputs, max_words, others + 1, LogitsProcessorList([recorder]), None,
             num_return_sequences=others + 1, length_penalty=0.0, output_scores=True,
@@ -146,7 +146,7 @@ def chat_inputs(loaded: Loaded, picture: Any, turns: Sequence[tuple[str, str]], 
     }
 
 
-def _words(tokenizer: Any, tokens: list[int], recorder: _Recorder, ends: set[int], prefix: str) -> tuple[Word, ...]:
+def words_of(tokenizer: Any, tokens: list[int], recorder: Recorder, ends: set[int]) -> tuple[Word, ...]:
     """Joins tokens to words as written: a token that adds a space, or a Chinese character, begins one.
 
     A word's probability is the product over its tokens, its other candidates are those of its first token."""

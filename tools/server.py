@@ -14,18 +14,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 ROOT = Path(__file__).parent.parent
 MOST_SECONDS = 90
 
 
 @dataclass(frozen=True)
 class Server:
-    """A running app: its address, its process, its log file and the seconds that it took to answer."""
+    """A running app: its address, its process, its log file, and the seconds and CPU seconds that it took to answer."""
 
     url: str
     process: subprocess.Popen[bytes]
     log: Path
     seconds: float
+    cpu_seconds: float
 
 
 @contextlib.contextmanager
@@ -49,7 +52,8 @@ def running(*flags: str, **environment: str) -> Iterator[Server]:
             try:
                 url = f"http://127.0.0.1:{port}"
                 _wait(url, process, log)
-                yield Server(url, process, log, time.monotonic() - start)
+                seconds, used = time.monotonic() - start, psutil.Process(process.pid).cpu_times()
+                yield Server(url, process, log, seconds, used.user + used.system)
             finally:
                 process.terminate()
                 try:

@@ -1,5 +1,6 @@
 """The four endpoints over HTTP, on the bundled models: what they give, and the sentence for each refusal."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ import PIL.Image
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
 
 from pipelines import catalog, inputs
 from tools.server import Server
@@ -101,3 +104,25 @@ def test_a_file_of_the_servers_is_not_read(server: Server) -> None:
     called = httpx.post(f"{server.url}/gradio_api/call/caption", json={"data": [photo, None, 1, 30, ""]}).json()
     answer = httpx.get(f"{server.url}/gradio_api/call/caption/{called['event_id']}", timeout=60).text
     assert "event: error" in answer
+
+
+def test_the_page_is_up_within_eight_seconds(server: Server) -> None:
+    assert server.cpu_seconds < 8  # CPU seconds, since the machine that runs the tests may be busy with other things
+
+
+def test_the_four_tasks_are_mcp_tools(server: Server) -> None:
+    async def names() -> set[str]:
+        address = f"{server.url}/gradio_api/mcp/"
+        async with streamable_http_client(address) as (read, write, _), ClientSession(read, write) as session:
+            await session.initialize()
+            return {tool.name for tool in (await session.list_tools()).tools}
+
+    assert {"classify", "caption", "ask", "generate"} == asyncio.run(names())
+
+
+def test_the_log_has_a_line_a_request_and_nothing_that_was_typed(client: Client, server: Server) -> None:
+    client.predict(prompt="a heliotrope zeppelin", steps=1, api_name="/generate")
+    log = server.log.read_text("utf-8")
+    line = json.loads([line for line in log.splitlines() if '"task": "generate"' in line][-1].split("jobs ", 1)[1])
+    assert line["outcome"] == "done" and line["model"] == "quartet-brush" and line["seconds"] > 0
+    assert "heliotrope" not in log

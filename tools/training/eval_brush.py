@@ -74,7 +74,7 @@ def _middle(paint: str) -> np.ndarray:
 
 def measure(count: int) -> dict[str, Any]:
     generate = pipelines.task("generate")
-    art = Art(packages.npm("@iconify-json/fluent-emoji-flat"))
+    art = Art(packages.npm("@iconify-json/fluent-emoji-flat"), common=True)
     rng = random.Random(1)
     icons = rng.sample(list(art.names), min(count, len(art.names)))
 
@@ -153,7 +153,7 @@ and `make eval-brush`.
 
 
 def _art_names() -> dict[str, list[str]]:
-    return Art(packages.npm("@iconify-json/fluent-emoji-flat")).names
+    return Art(packages.npm("@iconify-json/fluent-emoji-flat"), common=True).names
 
 
 def main() -> None:

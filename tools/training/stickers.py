@@ -69,16 +69,17 @@ class Scene:
 
 
 class Art:
-    """The icons that `sticker_objects.txt` names, rendered once; `names[icon]` are its names."""
+    """The icons that `sticker_objects.txt` names, rendered once; `names[icon]` are its names. `common`: only the
+    commonest ones, marked with a star."""
 
-    def __init__(self, package: Path) -> None:
+    def __init__(self, package: Path, common: bool = False) -> None:
         data = json.loads((package / "icons.json").read_text("utf-8"))
         self._bodies = data["icons"]
         self._aliases = data.get("aliases", {})
         self.names: dict[str, list[str]] = {}
         for line in OBJECTS_FILE.read_text("utf-8").splitlines():
-            if line and not line.startswith("#"):
-                icon, names = line.split(":")
+            if line.startswith("*" if common else ("*", *"abcdefghijklmnopqrstuvwxyz0123456789")):
+                icon, names = line.removeprefix("* ").split(":")
                 self.names[icon] = [name.strip() for name in names.split(",")]
 
     @functools.lru_cache(maxsize=8192)  # noqa: B019 - one Art lives as long as the training does
