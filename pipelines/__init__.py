@@ -12,7 +12,7 @@ from pipelines.errors import UserError
 IMPORTING = threading.RLock()
 TASKS = ("classify", "caption", "ask", "generate")
 
-__all__ = ["IMPORTING", "TASKS", "UserError", "catalog", "task"]
+__all__ = ["IMPORTING", "TASKS", "UserError", "catalog", "task", "warm"]
 
 
 def task(name: str) -> ModuleType:
@@ -21,3 +21,15 @@ def task(name: str) -> ModuleType:
         raise KeyError(name)
     with IMPORTING:
         return import_module(f"pipelines.{name}")
+
+
+def warm(name: str, model: str | None = None) -> str:
+    """Loads a task's model before anybody asks, if it is on disk; returns where models compute, and why, in words."""
+    task(name)
+    from pipelines import device, hub, runtime
+
+    row = catalog.find(name, model)
+    if hub.on_disk(row):
+        with runtime.lend(row):
+            pass
+    return f"{device.pick().kind}, {device.pick().reason}"

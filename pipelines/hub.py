@@ -7,6 +7,11 @@ from pipelines.catalog import Row
 from pipelines.results import Progress
 
 
+def on_disk(row: Row) -> bool:
+    """Whether the model can be loaded with no network."""
+    return row.bundled
+
+
 def fetch(row: Row) -> Generator[Progress, None, None]:
     """Makes sure that the model's files are on disk; yields Progress while it fetches them."""
     yield from ()

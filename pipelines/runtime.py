@@ -52,11 +52,6 @@ class Runtime:
                 slot.users -= 1
                 self._changed.notify_all()
 
-    def warm(self, row: Row) -> None:
-        """Loads a model before anybody asks for it."""
-        with self.lend(row):
-            pass
-
     def loaded(self, row: Row) -> bool:
         with self._changed:
             slot = self._slots.get(row.id)
@@ -143,5 +138,4 @@ def megabytes(count: int) -> str:
 
 
 _runtime = Runtime()
-lend, warm = _runtime.lend, _runtime.warm
-loaded, loading, unload = _runtime.loaded, _runtime.loading, _runtime.unload
+lend, loaded, loading, unload = _runtime.lend, _runtime.loaded, _runtime.loading, _runtime.unload

@@ -193,35 +193,38 @@ class Warmth:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._sentence: str | None = None
+        self._sentence = ""
+        self._done = True
 
     def warm(self, models: dict[str, str | None]) -> None:
-        """Imports torch and loads each task's model, in a thread of its own; a failure shows when the model is used."""
+        """Imports torch and loads each task's bundled model, in a thread of its own."""
+        self._done = False
         threading.Thread(target=self._warm, args=(models,), name="warm", daemon=True).start()
 
     def warming(self) -> Iterator[str]:
-        """Yields what is being loaded, and "" when all is there (or nothing is to be)."""
+        """Yields what is being loaded and, last, where the models compute and why ("" where nothing was warmed)."""
         seen: str | None = None
-        while seen != "":
+        while True:
             with self._changed:
-                self._changed.wait_for(lambda: (self._sentence or "") != seen)  # noqa: B023 - read under the same lock
-                seen = self._sentence or ""
+                self._changed.wait_for(lambda: self._done or self._sentence != seen)  # noqa: B023 - same lock
+                seen, done = self._sentence, self._done
             yield seen
+            if done:
+                return
 
     def _warm(self, models: dict[str, str | None]) -> None:
+        reason = ""
         for task, model in models.items():
             try:
-                row = pipelines.catalog.find(task, model)
-                self._say(text("page.warming", model=row.name))
-                if row.bundled:
-                    pipelines.task(task).runtime.warm(row)
-            except Exception:
+                self._say(text("page.warming", model=pipelines.catalog.find(task, model).name))
+                reason = pipelines.warm(task, model)
+            except Exception:  # it shows, as a sentence, when the model is used
                 log.exception("could not warm the model for %s", task)
-        self._say("")
+        self._say(reason, done=True)
 
-    def _say(self, sentence: str) -> None:
+    def _say(self, sentence: str, done: bool = False) -> None:
         with self._changed:
-            self._sentence = sentence
+            self._sentence, self._done = sentence, done
             self._changed.notify_all()
 
 

@@ -110,7 +110,12 @@ def test_the_loading_model_is_named() -> None:
         return Loaded(wanted, Device("cpu", "fp32", ""), model=object())
 
     runtime = Runtime(load, budget=1000)
-    thread = threading.Thread(target=runtime.warm, args=(row("a"),))
+
+    def borrow() -> None:
+        with runtime.lend(row("a")):
+            pass
+
+    thread = threading.Thread(target=borrow)
     thread.start()
     assert inside.wait(5)
     assert runtime.loading() == ["a"]
