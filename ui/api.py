@@ -52,9 +52,7 @@ def caption(
         prompt: words that the caption starts with
     """
     return asdict(
-        _finish(
-            request, "caption", photo=_path(photo), model=model, beams=beams, max_words=max_words, prompt=prompt
-        )
+        _finish(request, "caption", photo=_path(photo), model=model, beams=beams, max_words=max_words, prompt=prompt)
     )
 
 

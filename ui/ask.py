@@ -1,7 +1,7 @@
 """The Ask tab: a conversation about one photo."""
 
-import html
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -9,103 +9,103 @@ import gradio as gr
 from pipelines.errors import text
 from pipelines.results import Answer, Partial
 from ui import jobs, parts
-from ui.photo import Photo
 
-Turns = list[list[str]]
+Talk = dict[str, Any]  # "photo": which photo it is about; "pairs": [question, answer], "" where none has come yet
+SILENCE: Talk = {"photo": None, "pairs": []}
 
 
-def build(owner: gr.BrowserState, chosen: str | None) -> tuple[parts.Frame, Photo, Any]:
-    """Draws the tab; returns its frame, its photo and what to call after a reload."""
-    asked = gr.BrowserState("", storage_key="quartet-question")
-    turns = gr.State([])
-    with gr.Row():
-        with gr.Column(scale=1):
-            photo = parts.photo("ask")
+def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
+    """Draws the tab. The conversation is kept in the browser and never on the server."""
+    frame = parts.Frame("ask", owner, chosen)
+    talk = gr.BrowserState(SILENCE, storage_key="quartet-talk")
+    with gr.Row(equal_height=False):
+        with gr.Column():
+            photo = parts.photo(frame)
             question = gr.Textbox(
-                label=text("ask.question"), placeholder=text("ask.placeholder"), max_lines=1, elem_id="ask-question"
-            )
-            frame = parts.frame("ask", owner, chosen, text("ask.run"))
+                label=text("ask.question"), placeholder=text("ask.placeholder"), max_lines=1, elem_id="ask-question",
+                render=False,
+            )  # fmt: skip
+            filled = parts.photo_examples(frame, _example, [photo, question])
+            question.render()
+            frame.draw_actions()
+            frame.draw_model()
             with gr.Accordion(text("page.options"), open=False):
                 max_words = gr.Slider(1, 100, 30, step=1, label=text("caption.max_words"))
-                parts.photo_address("ask", photo)
-        with gr.Column(scale=1):
+        with gr.Column(elem_classes="card"):
+            frame.status.render()
             chat = gr.Chatbot(
-                height=360, label=text("ask.conversation"), placeholder=text("ask.empty"), elem_id="ask-result",
-                buttons=["copy"], sanitize_html=True,
+                height=300, label=text("ask.conversation"), show_label=False, placeholder=text("ask.empty"),
+                elem_id="ask-result", buttons=[], render_markdown=False, container=False,
             )  # fmt: skip
-            detail = gr.HTML("", elem_id="ask-detail", elem_classes="result")
+            detail = gr.HTML("", elem_id="ask-detail", elem_classes="result", padding=False)
+            frame.made.render()
             again = gr.Button(text("ask.new"), size="sm", elem_id="ask-new")
+            send = parts.send_row("ask")
 
-    def shown(past: Turns, question: str, answer: str) -> list[dict[str, str]]:
-        messages = []
-        for asked_then, said in [*past, [question, answer]]:
-            if asked_then:
-                messages.append({"role": "user", "content": asked_then})
-            if said:
-                messages.append({"role": "assistant", "content": said})
-        return messages
+    def showing(about: str | None, past: list[list[str]], asked: str) -> parts.Show:
+        """How a job that answers `asked` after `past` is shown."""
 
-    def show_with(past: Turns, question_text: str) -> Any:
         def show(snapshot: jobs.Snapshot) -> parts.Updates:
             if isinstance(snapshot.result, Answer):
-                result = snapshot.result
-                return {
-                    chat: shown(past, question_text, result.text or text("ask.no_answer")),
-                    detail: _detail(result),
-                    turns: [*past, [question_text, result.text]],
-                }
+                pairs = [*past, [asked, snapshot.result.text or text("ask.no_answer")]]
+                kept = {"photo": about, "pairs": pairs}
+                return {chat: _messages(pairs), detail: _detail(snapshot.result), talk: kept}
+            if snapshot.finished:  # without an answer: the question goes back to where it was typed
+                return {chat: _messages(past), talk: {"photo": about, "pairs": past}, question: asked}
             said = snapshot.event.text if isinstance(snapshot.event, Partial) else ""
-            return {chat: shown(past, question_text, said)} if question_text else {}
+            return {chat: _messages([*past, [asked, said]])}
 
         return show
 
     def run(
-        owner: str | None, photo: str | None, question_text: str, past: Turns, max_words: int, model: str
+        owner: str | None, before: str | None, photo: str | None, asked: str, talk_now: Talk, max_words: int, model: str
     ) -> Iterator[parts.Updates]:
-        question_text = question_text.strip()
-        history = tuple((asked_then, said) for asked_then, said in past)
-        started = False
+        same = talk_now["photo"] == photo
+        past = [pair for pair in talk_now["pairs"] if all(pair)] if same else []
+        asked = asked.strip()
         for updates in frame.start(
-            owner, show_with(past, question_text), photo=photo, question=question_text, model=model,
-            history=history, max_words=int(max_words),
+            owner, before, showing(photo, past, asked), photo=photo, question=asked, model=model,
+            history=tuple(map(tuple, past)), max_words=int(max_words),
         ):  # fmt: skip
-            if not started and turns in updates:
-                started = True
-                updates |= {question: "", asked: question_text}
+            if frame.job in updates:  # it has started
+                updates |= {question: "", detail: "", talk: {"photo": photo, "pairs": [*past, [asked, ""]]}}
             yield updates
 
-    follow_values = [photo, question, turns, max_words, frame.model]
-    outputs = [chat, detail, turns, question, asked]
-    pairs = [
-        [path, asked_first]
-        for path, asked_first in zip(parts.examples(), text("ask.example_questions").split("|") * 3, strict=False)
-    ]
-    ready = gr.Examples(
-        pairs, [photo, question], label=text("page.examples"), examples_per_page=12, cache_examples=False,
-        api_visibility="private",
-    )  # fmt: skip
-    
-    frame.listen([frame.run.click, question.submit], ready, run, follow_values, outputs)
-    gr.on(
-        [again.click, photo.change], lambda: ([], [], ""), None, [chat, turns, detail], show_progress="hidden",
-        api_visibility="private",
-    )  # fmt: skip
+    def resume(owner: str | None, job: str | None, talk_now: Talk) -> Iterator[parts.Updates]:
+        pairs = talk_now["pairs"]
+        if pairs:
+            yield from frame.follow(owner, job, showing(talk_now["photo"], pairs[:-1], pairs[-1][0]))
 
-    def resume(owner: str | None, job: str | None) -> Iterator[parts.Updates]:
-        yield from frame.follow(owner, job, show_with([], ""))
+    def anew(photo: str | None, talk_now: Talk) -> parts.Updates:
+        """Another photo, another conversation."""
+        return {} if photo is None or photo == talk_now["photo"] else {chat: [], detail: "", talk: SILENCE}
 
-    return frame, photo, (resume, outputs)
+    outputs = [chat, detail, talk, question]
+    frame.listen(
+        [frame.run.click, question.submit], filled, run, [photo, question, talk, max_words, frame.model], outputs
+    )
+    photo.change(anew, [photo, talk], [chat, detail, talk], **parts.QUIET)
+    again.click(lambda: ([], "", SILENCE, ""), None, [chat, detail, talk, frame.job], **parts.QUIET)
+    return parts.Tab(frame, resume, outputs, picture=photo, send=send, target=photo, resume_values=[talk])
+
+
+def _example(index: int) -> tuple[str, str]:
+    path = parts.examples()[index]
+    try:
+        return path, text(f"ask.examples.{Path(path).stem}")
+    except KeyError:
+        return path, text("ask.placeholder")
+
+
+def _messages(pairs: list[list[str]]) -> list[dict[str, str]]:
+    said = [("user", asked, "assistant", answer) for asked, answer in pairs]
+    both = [part for first, asked, second, answer in said for part in ((first, asked), (second, answer))]
+    return [{"role": role, "content": content} for role, content in both if content]
 
 
 def _detail(result: Answer) -> str:
     sure = text("page.confidence", confidence=parts.percent(result.confidence))
     if result.confidence < parts.UNSURE:
         sure = f"{text('ask.not_sure')} {sure}"
-    others = "".join(
-        f'<div class="bar"><span class="name">{html.escape(other)}</span>'
-        f'<span class="track"><span style="width:{100 * min(1.0, share):.1f}%"></span></span>'
-        f'<span class="value">{parts.percent(share)}</span></div>'
-        for other, share in result.others
-    )
-    title = f'<p class="made">{html.escape(text("ask.others"))}</p>' if others else ""
-    return f'<p class="made">{html.escape(sure)}</p>{title}{others}'
+    others = "".join(parts.bar(other, share) for other, share in result.others)
+    return parts.line(sure) + (parts.line(text("ask.others")) + others if others else "")

@@ -6,101 +6,96 @@ from typing import Any
 
 import gradio as gr
 
-from pipelines.errors import text
+from pipelines import inputs
+from pipelines.errors import UserError, text
 from pipelines.results import Classification
 from ui import jobs, parts
-from ui.photo import Photo
 
-FIRST_LABELS = "a cat, a dog, a person, a cup of coffee, a rocket, a street, a horse, food, a building, a flower"
+LABELS = parts.ASSETS / "labels"
 
 
-def build(owner: gr.BrowserState, chosen: str | None) -> tuple[parts.Frame, Photo, Any]:
-    """Draws the tab; returns its frame, its photo and what to call after a reload."""
-    with gr.Row():
-        with gr.Column(scale=1):
-            photo = parts.photo("classify")
+def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
+    """Draws the tab."""
+    frame = parts.Frame("classify", owner, chosen)
+    first = text("classify.first_labels")
+    frame.run.value = _run_label(first)
+    with gr.Row(equal_height=False):
+        with gr.Column():
+            photo = parts.photo(frame)
+            filled = parts.photo_examples(frame, lambda index: parts.examples()[index], [photo])
             labels = gr.Textbox(
-                FIRST_LABELS, label=text("classify.labels"), info=text("classify.labels_info"), lines=2, max_lines=8,
+                first, label=text("classify.labels"), info=text("classify.labels_info"), lines=2, max_lines=6,
                 elem_id="classify-labels",
             )  # fmt: skip
             ready = gr.Dropdown(
-                sorted(path.stem for path in (parts.ASSETS / "labels").glob("*.txt")),
-                value=None, label=text("classify.ready"), elem_id="classify-ready",
+                [(text("classify.ready"), ""), *((path.stem, path.stem) for path in sorted(LABELS.glob("*.txt")))],
+                value="", label=text("classify.ready"), show_label=False, container=False, elem_id="classify-ready",
             )  # fmt: skip
-            frame = parts.frame("classify", owner, chosen, text("classify.run"))
+            frame.draw_actions()
+            frame.draw_model()
             with gr.Accordion(text("page.options"), open=False):
                 top_k = gr.Slider(1, 50, 5, step=1, label=text("classify.top_k"))
                 ensemble = gr.Checkbox(True, label=text("classify.ensemble"), info=text("classify.ensemble_info"))
                 template = gr.Textbox("a photo of a {}.", label=text("classify.template"), max_lines=1)
-                parts.photo_address("classify", photo)
-        with gr.Column(scale=1):
-            bars = gr.HTML(_placeholder(), elem_id="classify-result", elem_classes="result")
+        with gr.Column(elem_classes="card"):
+            frame.status.render()
+            scores = gr.HTML(
+                parts.empty(text("classify.empty")), elem_id="classify-result", elem_classes="result", padding=False
+            )
+            frame.made.render()
+            send = parts.send_row("classify")
 
     def show(snapshot: jobs.Snapshot) -> parts.Updates:
-        return {bars: _shown(snapshot.result)} if isinstance(snapshot.result, Classification) else {}
+        return {scores: _shown(snapshot.result)} if isinstance(snapshot.result, Classification) else {}
 
     def run(
-        owner: str | None, photo: str | None, labels: str, top_k: int, ensemble: bool, template: str, model: str
-    ) -> Iterator[parts.Updates]:
+        owner: str | None, before: str | None, photo: str | None, labels: str, top_k: int, ensemble: bool,
+        template: str, model: str,
+    ) -> Iterator[parts.Updates]:  # fmt: skip
         templates = None if ensemble else [template]
         yield from frame.start(
-            owner, show, photo=photo, labels=labels, model=model, templates=templates, top_k=int(top_k)
+            owner, before, show, photo=photo, labels=labels, model=model, templates=templates, top_k=int(top_k)
         )
-
-    outputs = [bars]
-    values = [photo, labels, top_k, ensemble, template, frame.model]
-    shown = gr.Examples(
-        parts.examples(), photo, label=text("page.examples"), examples_per_page=12, cache_examples=False,
-        api_visibility="private",
-    )  # fmt: skip
-    frame.listen([frame.run.click], shown, run, values, outputs)
-    ready.change(_ready, ready, labels, show_progress="hidden", api_visibility="private")
-    labels.change(_count, labels, frame.run, show_progress="hidden", api_visibility="private")
 
     def resume(owner: str | None, job: str | None) -> Iterator[parts.Updates]:
         yield from frame.follow(owner, job, show)
 
-    return frame, photo, (resume, outputs)
+    values = [photo, labels, top_k, ensemble, template, frame.model]
+    frame.listen([frame.run.click, template.submit], filled, run, values, [scores])
+    ready.input(_ready, ready, labels, **parts.QUIET)
+    labels.change(_run_label, labels, frame.run, trigger_mode="always_last", **parts.QUIET)
+    return parts.Tab(frame, resume, [scores], picture=photo, send=send, target=photo)
 
 
-def _ready(name: str | None) -> Any:
-    return (parts.ASSETS / "labels" / f"{name}.txt").read_text("utf-8").strip() if name else gr.skip()
+def _ready(name: str) -> Any:
+    return (LABELS / f"{name}.txt").read_text("utf-8").strip() if name else gr.skip()
 
 
-def _count(labels: str) -> Any:
-    """The Run button says how many texts it will encode."""
-    count = len([one for one in labels.replace(",", "\n").splitlines() if one.strip()])
-    if "\n" in labels.strip():
-        count = len([one for one in labels.splitlines() if one.strip()])
-    return gr.update(value=text("classify.run_many", count=count) if count > 20 else text("classify.run"))
-
-
-def _placeholder() -> str:
-    return f'<div class="empty">{html.escape(text("classify.empty"))}</div>'
+def _run_label(labels: str) -> str:
+    """The Run button says how many labels it will encode."""
+    try:
+        return text("classify.run_many", count=f"{len(inputs.labels(labels)[0]):,}")
+    except UserError:  # it is said when it runs
+        return text("classify.run")
 
 
 def _shown(result: Classification) -> str:
     best = result.top()
-    first = best[0]
-    sure = first.independent >= parts.UNSURE
-    headline = first.label if sure else text("classify.not_sure", label=first.label)
-    rows = "".join(
-        f'<div class="bar"><span class="name">{html.escape(score.label)}</span>'
-        f'<span class="track"><span style="width:{100 * score.probability:.1f}%"></span></span>'
-        f'<span class="value">{parts.percent(score.probability)}</span></div>'
-        for score in best[: result.top_k]
+    sure = best[0].independent >= parts.UNSURE
+    headline = best[0].label if sure else text("classify.not_sure", label=best[0].label)
+    rows = "".join(parts.bar(score.label, score.probability) for score in best[: result.top_k])
+    columns = ("label", "cosine", "probability", "independent")
+    heads = "".join(
+        f'<th title="{html.escape(text(f"classify.{name}_info"))}">{html.escape(text(f"classify.{name}"))}</th>'
+        for name in columns
     )
     table = "".join(
         f"<tr><td>{html.escape(score.label)}</td><td>{score.cosine:.3f}</td><td>{score.probability:.3f}</td>"
         f"<td>{score.independent:.3f}</td></tr>"
         for score in best
     )
-    heads = "".join(
-        f'<th title="{html.escape(text(f"classify.{name}_info"), quote=True)}">{html.escape(text(f"classify.{name}"))}</th>'
-        for name in ("label", "cosine", "probability", "independent")
-    )
-    notes = "".join(f'<p class="made">{html.escape(note)}</p>' for note in result.notes)
     return (
-        f'<h3 class="{"" if sure else "unsure"}">{html.escape(headline)}</h3>{rows}{notes}'
-        f'<div class="table"><table><thead><tr>{heads}</tr></thead><tbody>{table}</tbody></table></div>'
+        f'<h3 class="{"" if sure else "not-sure"}">{html.escape(headline)}</h3>{rows}'
+        f"{''.join(map(parts.line, result.notes))}"
+        f'<div class="table" tabindex="0"><table><thead><tr>{heads}</tr></thead><tbody>{table}</tbody></table></div>'
     )

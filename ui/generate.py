@@ -1,6 +1,5 @@
 """The Generate tab: pictures from a prompt, with the recipe of each."""
 
-import html
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,20 +8,28 @@ import gradio as gr
 from pipelines import catalog, inputs
 from pipelines.errors import UserError, text
 from pipelines.results import Partial, Pictures
-from ui import files, jobs, parts
+from ui import jobs, parts
+
+SETTINGS = ("steps", "guidance", "width", "height")
 
 
-def build(owner: gr.BrowserState, chosen: str | None) -> tuple[parts.Frame, gr.Gallery, Any]:
-    """Draws the tab; returns its frame, its gallery and what to call after a reload."""
-    row = catalog.find("generate", chosen)
-    want = row.defaults
-    with gr.Row():
-        with gr.Column(scale=1):
+def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
+    """Draws the tab."""
+    frame = parts.Frame("generate", owner, chosen)
+    want = catalog.find("generate", chosen).defaults
+    with gr.Row(equal_height=False):
+        with gr.Column():
             prompt = gr.Textbox(
                 label=text("generate.prompt"), placeholder=text("generate.placeholder"), lines=1, max_lines=4,
                 elem_id="generate-prompt",
             )  # fmt: skip
-            frame = parts.frame("generate", owner, chosen, text("generate.run"))
+            ready = gr.Dataset(
+                components=[gr.Textbox(render=False)], samples=[[one] for one in text("generate.examples").split("|")],
+                label=text("page.examples"), samples_per_page=100, layout="gallery", elem_id="generate-examples",
+                elem_classes="examples",
+            )  # fmt: skip
+            frame.draw_actions()
+            frame.draw_model()
             with gr.Accordion(text("page.options"), open=False, elem_id="generate-options"):
                 negative = gr.Textbox("", label=text("generate.negative"), max_lines=1, elem_id="generate-negative")
                 seed = gr.Textbox(
@@ -35,102 +42,99 @@ def build(owner: gr.BrowserState, chosen: str | None) -> tuple[parts.Frame, gr.G
                     info=text("generate.guidance_info"), elem_id="generate-guidance",
                 )  # fmt: skip
                 with gr.Row():
-                    width = gr.Number(want["width"], label=text("generate.width"), precision=0, min_width=90)
-                    height = gr.Number(want["height"], label=text("generate.height"), precision=0, min_width=90)
-                    count = gr.Slider(1, 8, 1, step=1, label=text("generate.count"), min_width=140)
-                recipe = gr.File(
-                    label=text("generate.recipe"), file_types=[".png"], height=110, elem_id="generate-recipe"
-                )
-        with gr.Column(scale=1):
+                    width = gr.Number(
+                        want["width"], label=text("generate.width"), precision=0, min_width=90, elem_id="generate-width"
+                    )
+                    height = gr.Number(
+                        want["height"], label=text("generate.height"), precision=0, min_width=90,
+                        elem_id="generate-height",
+                    )  # fmt: skip
+                count = gr.Slider(1, 8, 1, step=1, label=text("generate.count"), elem_id="generate-count")
+            with gr.Column(elem_id="generate-restore"):
+                recipe = gr.UploadButton(text("generate.recipe"), file_types=[".png"], size="sm")
+        with gr.Column(elem_classes="card"):
+            frame.status.render()
             preview = gr.Image(
-                label=text("generate.preview"), height=380, visible=False, interactive=False, buttons=[],
-                format="png", elem_id="generate-preview",
+                label=text("generate.preview"), show_label=False, container=False, height=380, visible=False,
+                interactive=False, buttons=[], format="png", elem_id="generate-preview",
             )  # fmt: skip
             gallery = gr.Gallery(
-                label=text("generate.pictures"), columns=2, height=380, object_fit="contain", type="filepath",
-                format="png", interactive=False, buttons=["fullscreen"], elem_id="generate-result",
+                label=text("generate.pictures"), show_label=False, container=False, columns=2, height=380,
+                object_fit="contain", type="filepath", format="png", interactive=False, buttons=["fullscreen"],
+                elem_id="generate-result", visible=False,
             )  # fmt: skip
-            detail = gr.HTML("", elem_id="generate-detail", elem_classes="result")
-            download = gr.DownloadButton(text("generate.download"), visible=False, elem_id="generate-download")
+            detail = gr.HTML(
+                parts.empty(text("generate.empty")), elem_id="generate-detail", elem_classes="result", padding=False
+            )
+            frame.made.render()
+            picture = gr.State(None)
+            download = gr.DownloadButton(
+                text("generate.download"), size="sm", interactive=False, elem_id="generate-download"
+            )
+            send = parts.send_row("generate")
 
     def show(snapshot: jobs.Snapshot) -> parts.Updates:
         if isinstance(snapshot.result, Pictures):
-            paths = [files.png(*pair) for pair in zip(snapshot.result.pictures, snapshot.result.recipes, strict=True)]
+            made = zip(snapshot.result.pictures, snapshot.result.recipes, strict=True)
+            files = [parts.png(one, recipe, f"quartet-{recipe['seed']}") for one, recipe in made]
             return {
                 preview: gr.update(visible=False),
-                gallery: gr.update(value=paths, visible=True, columns=min(2, len(paths)), selected_index=0),
+                gallery: gr.update(value=files, visible=True, selected_index=0 if len(files) == 1 else None),
                 detail: _detail(snapshot.result),
-                download: gr.update(value=paths[0], visible=True),
+                picture: files[0],
+                download: gr.update(value=files[0], interactive=True),
             }
         if snapshot.finished:
-            return {preview: gr.update(visible=False), gallery: gr.update(visible=True)}
+            return {preview: gr.update(visible=False)}
         if isinstance(snapshot.event, Partial) and snapshot.event.picture is not None:
-            return {preview: gr.update(value=snapshot.event.picture, visible=True), gallery: gr.update(visible=False)}
+            shown = gr.update(value=snapshot.event.picture, visible=True)
+            return {preview: shown, gallery: gr.update(visible=False), detail: ""}
         return {}
 
     def run(
-        owner: str | None,
-        prompt: str,
-        negative: str,
-        seed: str,
-        steps: float,
-        guidance: float,
-        width: float,
-        height: float,
-        count: float,
-        model: str,
-    ) -> Iterator[parts.Updates]:
+        owner: str | None, before: str | None, prompt: str, negative: str, seed: str, steps: float, guidance: float,
+        width: float, height: float, count: float, model: str,
+    ) -> Iterator[parts.Updates]:  # fmt: skip
         yield from frame.start(
-            owner, show, prompt=prompt, model=model, negative=negative, seed=seed, steps=steps, guidance=guidance,
-            width=width, height=height, count=count,
+            owner, before, show, prompt=prompt, model=model, negative=negative, seed=seed, steps=steps,
+            guidance=guidance, width=width, height=height, count=count,
         )  # fmt: skip
-
-    fields = [prompt, negative, seed, steps, guidance, width, height]
-    outputs = [preview, gallery, detail, download]
-    examples = [[one] for one in text("generate.examples").split("|")]
-    ready = gr.Examples(
-        examples, prompt, label=text("page.examples"), examples_per_page=12, cache_examples=False,
-        api_visibility="private",
-    )  # fmt: skip
-    frame.listen(
-        [frame.run.click, prompt.submit, negative.submit, seed.submit], ready, run,
-        [*fields, count, frame.model], outputs,
-    )  # fmt: skip
-    quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    recipe.upload(_restored, recipe, [*fields, count, frame.model, recipe], **quiet)
-    gallery.select(_chosen, gallery, download, **quiet)
-    frame.model.change(_defaults, frame.model, [steps, guidance, width, height], **quiet)
 
     def resume(owner: str | None, job: str | None) -> Iterator[parts.Updates]:
         yield from frame.follow(owner, job, show)
 
-    return frame, gallery, (resume, outputs)
+    fields = [prompt, negative, seed, steps, guidance, width, height, count, frame.model]
+    outputs = [preview, gallery, detail, picture, download]
+    filled = ready.click(lambda sample: sample[0], ready, prompt, **parts.QUIET)
+    frame.listen([frame.run.click, prompt.submit, negative.submit, seed.submit], filled, run, fields, outputs)
+    recipe.upload(_restored, recipe, [*fields, frame.status], **parts.QUIET)
+    gallery.select(_chosen, gallery, [picture, download], **parts.QUIET)
+    frame.model.input(_defaults, frame.model, [steps, guidance, width, height], **parts.QUIET)
+    return parts.Tab(frame, resume, outputs, picture=picture, send=send)
 
 
 def _restored(path: str) -> list[Any]:
     """Every field as the dropped picture's recipe says; a model that is not offered here leaves the choice as it is."""
     recipe = inputs.read_recipe(path)
     if recipe is None:
-        gr.Warning(UserError("recipe_missing").sentence())
-        return [*[gr.skip()] * 9, None]
-    names = ("prompt", "negative", "seed", "steps", "guidance", "width", "height")
-    known = recipe.get("model") in {row.id for row in catalog.rows("generate")}
-    if not known:
-        gr.Warning(UserError("recipe_model", model=recipe.get("model", "?")).sentence())
-    model = recipe["model"] if known else gr.skip()
-    return [*[recipe.get(name, gr.skip()) for name in names], 1, model, None]
+        return [*[gr.skip()] * 9, parts.alert(UserError("recipe_missing").sentence())]
+    fields = [recipe.get(name, gr.skip()) for name in ("prompt", "negative", "seed", *SETTINGS)]
+    if recipe.get("model") in {row.id for row in catalog.rows("generate")}:
+        return [*fields, 1, recipe["model"], parts.said(text("generate.restored"))]
+    unknown = UserError("recipe_model", model=recipe.get("model", "?"))
+    return [*fields, 1, gr.skip(), parts.alert(unknown.sentence())]
 
 
-def _chosen(shown: list[Any], event: gr.SelectData) -> Any:
-    return gr.update(value=shown[event.index][0]) if shown else gr.skip()
+def _chosen(files: list[Any], event: gr.SelectData) -> tuple[Any, Any]:
+    path = files[event.index][0]
+    return path, gr.update(value=path)
 
 
 def _defaults(model: str) -> list[Any]:
     want = catalog.find("generate", model).defaults
-    return [want[name] for name in ("steps", "guidance", "width", "height")]
+    return [want[name] for name in SETTINGS]
 
 
 def _detail(result: Pictures) -> str:
     seeds = ", ".join(str(seed) for seed in result.seeds)
-    lines = [text("generate.seeds", seeds=seeds), *result.notes]
-    return "".join(f'<p class="made">{html.escape(line)}</p>' for line in lines)
+    return "".join(map(parts.line, [text("generate.seeds", seeds=seeds), *result.notes]))

@@ -16,18 +16,20 @@ TABS = {"classify": classify, "caption": caption, "ask": ask, "generate": genera
 
 # What `launch` takes for the page (Gradio 6 takes looks there and not in `Blocks`). No font comes from elsewhere.
 LOOK: dict[str, Any] = {
-    "theme": gr.themes.Soft(
+    "theme": gr.themes.Default(
         primary_hue="indigo",
         neutral_hue="slate",
+        spacing_size="sm",
+        radius_size="md",
         font=["system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
     ).set(
-        block_title_background_fill="transparent",
-        block_title_background_fill_dark="transparent",
-        block_title_text_color="*body_text_color",
-        block_title_text_color_dark="*body_text_color",
-        block_title_padding="0",
-        block_label_background_fill_dark="*neutral_800",
+        body_background_fill="*neutral_50",
+        block_label_background_fill="transparent",
+        block_label_background_fill_dark="transparent",
+        block_label_border_width="0px",
+        block_shadow="none",
+        input_background_fill_dark="*neutral_900",
     ),
     "css_paths": [HERE / "page.css"],
     "head": f"<script>{(HERE / 'page.js').read_text('utf-8')}</script>",
@@ -64,49 +66,33 @@ def build(settings: Settings) -> gr.Blocks:
     page = Page(title=text("page.title"), analytics_enabled=False, delete_cache=(3600, 86400), fill_width=False)
     with page:
         owner = gr.BrowserState(None, storage_key="quartet-owner")
-        gr.HTML(f"<h1>{text('page.title')}</h1><p>{text('page.tagline')}</p>", elem_id="header")
-        warm = gr.HTML("", elem_id="warm")
-        built, sources = {}, {}
+        with gr.Row(elem_id="header"):
+            gr.HTML(f"<h1>{text('page.title')}</h1><p>{text('page.tagline')}</p>", padding=False)
+            warm = gr.HTML("", elem_id="warm", padding=False)
+        built: dict[str, parts.Tab] = {}
         with gr.Tabs(elem_id="tabs") as tabs:
             for task, tab in TABS.items():
-                with gr.Tab(text(f"{task}.tab"), id=task):
-                    frame, source, resumed = tab.build(owner, settings.models.get(task))
-                    sources[task] = source
-                    built[task] = (frame, source, resumed, _send_row(task))
-        for task, (_, source, _, buttons) in built.items():
-            for other, button in buttons.items():
-                button.click(
-                    _sender(other), source, [built[other][1], tabs], show_progress="hidden", api_visibility="private"
-                )
-        loaded = page.load(parts.new_owner, owner, owner, show_progress="hidden", api_visibility="private")
-        for frame, _, (resume, outputs), _ in built.values():
+                with gr.Tab(text(f"{task}.tab"), id=task, elem_id=f"{task}-tab"):
+                    built[task] = tab.build(owner, settings.models.get(task))
+        for one in built.values():
+            for other, button in one.send.items():
+                button.click(_sender(other), one.picture, [built[other].target, tabs, one.frame.status], **parts.QUIET)
+        loaded = page.load(parts.new_owner, owner, owner, **parts.QUIET)
+        for one in built.values():
             loaded.then(
-                resume, [owner, frame.job], [*frame.outputs, *outputs], show_progress="hidden",
-                concurrency_limit=None, api_visibility="private",
+                one.resume, [owner, one.frame.job, *one.resume_values], [*one.frame.outputs, *one.outputs],
+                **parts.WATCHING,
             )  # fmt: skip
-        page.load(_warming, None, warm, show_progress="hidden", concurrency_limit=None, api_visibility="private")
+        page.load(_warming, None, warm, **parts.WATCHING)
         api.endpoints()
     return page
 
 
-def _send_row(task: str) -> dict[str, gr.Button]:
-    """A button to each other tab that takes a photo."""
-    with gr.Row(elem_classes="send"):
-        gr.HTML(f"<span>{text('page.send_to')}</span>", elem_classes="send-label")
-        return {
-            other: gr.Button(text(f"{other}.tab"), size="sm", elem_id=f"{task}-send-{other}", min_width=80)
-            for other in TABS
-            if other not in (task, "generate")
-        }
-
-
 def _sender(other: str) -> Any:
-    def send(source: Any) -> tuple[Any, Any]:
-        path = source[0][0] if isinstance(source, list) and source else source
+    def send(path: str | None) -> tuple[Any, Any, Any]:
         if not path:
-            gr.Warning(UserError("nothing_to_send").sentence())
-            return gr.skip(), gr.skip()
-        return path, gr.Tabs(selected=other)
+            return gr.skip(), gr.skip(), parts.alert(UserError("nothing_to_send").sentence())
+        return path, gr.Tabs(selected=other), gr.skip()
 
     return send
 

@@ -4,43 +4,75 @@ import contextlib
 import html
 import secrets
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.processing_utils import save_bytes_to_cache
+from gradio.utils import get_upload_folder
 
 from pipelines import address, catalog, inputs
 from pipelines.errors import UserError, text
 from pipelines.results import Partial, Progress, Result, Word
-from ui import files, jobs
+from ui import jobs
 from ui.photo import Photo
 
 ASSETS = catalog.ROOT / "assets"
 WEB_FORMATS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"}
 UNSURE = 0.5  # a word or label less likely than this is marked
+# How every handler of the page listens. The four public endpoints are those of `ui/api.py`.
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+WATCHING: dict[str, Any] = QUIET | {"concurrency_limit": None}  # a watcher only waits: `jobs` does the queueing
+
 Updates = dict[Any, Any]
+Show = Callable[[jobs.Snapshot], Updates]
 
 
-@dataclass(frozen=True)
 class Frame:
-    """The components that every tab has; `owner` is this browser's secret and `job` the id of its last job here."""
+    """The components that every tab has, for the tab to place; `owner` is this browser's secret and `job` the id of its
+    last job in this tab."""
 
-    task: str
-    owner: gr.BrowserState
-    job: gr.BrowserState
-    model: gr.Dropdown
-    run: gr.Button
-    stop: gr.Button
-    status: gr.HTML
+    def __init__(self, task: str, owner: gr.BrowserState, chosen: str | None) -> None:
+        row = catalog.find(task, chosen)
+        self.task, self.owner = task, owner
+        self.job = gr.BrowserState(storage_key=f"quartet-{task}")
+        self.run = gr.Button(
+            text(f"{task}.run"), variant="primary", elem_classes="run", elem_id=f"{task}-run", render=False
+        )
+        self.stop = gr.Button(
+            text("page.stop"),
+            interactive=False,
+            elem_classes="stop",
+            elem_id=f"{task}-stop",
+            min_width=80,
+            render=False,
+        )
+        self.model = gr.Dropdown(
+            [(_described(one), one.id) for one in catalog.rows(task)], value=row.id, label=text("page.model"),
+            info=row.note, elem_id=f"{task}-model", render=False,
+        )  # fmt: skip
+        self.status = gr.HTML(IDLE, elem_id=f"{task}-status", padding=False, render=False)
+        self.made = gr.HTML(made(None), elem_id=f"{task}-made", padding=False, render=False)
 
     @property
     def outputs(self) -> list[Any]:
-        return [self.job, self.run, self.stop, self.status]
+        return [self.job, self.run, self.stop, self.status, self.made]
 
-    def start(self, owner: str | None, show: Callable[[jobs.Snapshot], Updates], **values: Any) -> Iterator[Updates]:
-        """Starts a job and follows it: the handler of a Run button."""
+    def draw_actions(self) -> None:
+        with gr.Row(elem_classes="actions"):
+            self.run.render()
+            self.stop.render()
+
+    def draw_model(self) -> None:
+        self.model.render()
+        self.model.change(_noted, [self.model, gr.State(self.task)], self.model, **QUIET)
+
+    def start(self, owner: str | None, before: str | None, show: Show, **values: Any) -> Iterator[Updates]:
+        """Starts a job in place of this tab's job `before`, and follows it: the handler of a Run button."""
         owner = owner or ""
+        _stop(owner, before)
         try:
             job_id = jobs.start(owner, self.task, **values)
         except UserError as error:
@@ -49,9 +81,7 @@ class Frame:
         yield {self.job: job_id}
         yield from self.follow(owner, job_id, show)
 
-    def follow(
-        self, owner: str | None, job_id: str | None, show: Callable[[jobs.Snapshot], Updates]
-    ) -> Iterator[Updates]:
+    def follow(self, owner: str | None, job_id: str | None, show: Show) -> Iterator[Updates]:
         """Shows a job until it is finished; after a reload, one that was started before."""
         if not job_id:
             yield self.idle()
@@ -60,8 +90,9 @@ class Frame:
             for snapshot in jobs.watch(job_id, owner or ""):
                 yield {
                     self.run: gr.update(interactive=snapshot.finished),
-                    self.stop: gr.update(visible=not snapshot.finished),
+                    self.stop: gr.update(interactive=not snapshot.finished),
                     self.status: status(snapshot),
+                    self.made: made(snapshot.result),
                     **show(snapshot),
                 }
         except UserError:
@@ -70,24 +101,37 @@ class Frame:
     def idle(self, message: str = "") -> Updates:
         return {
             self.run: gr.update(interactive=True),
-            self.stop: gr.update(visible=False),
+            self.stop: gr.update(interactive=False),
             self.status: alert(message),
         }
 
     def listen(
         self,
         triggers: list[Any],
-        examples: gr.Examples,
+        filled: Any,
         handler: Callable[..., Iterator[Updates]],
         values: list[Any],
         outputs: list[Any],
     ) -> None:
-        """Runs `handler(owner, *values)` on each trigger and after an example is filled in; Stop ends its job."""
-        how: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
-        what = (handler, [self.owner, *values], [*self.outputs, *outputs])
-        gr.on(triggers, *what, **how)
-        examples.load_input_event.then(*what, **how)
-        self.stop.click(_stop, [self.owner, self.job], None, **how)
+        """Runs `handler(owner, job, *values)` on each trigger and after an example is `filled` in; Stop ends it."""
+        what = (handler, [self.owner, self.job, *values], [*self.outputs, *outputs])
+        gr.on(triggers, *what, **WATCHING)
+        filled.then(*what, **WATCHING)
+        self.stop.click(_stop, [self.owner, self.job], None, **WATCHING)
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A tab that is drawn: `resume(owner, job, *resume_values)` shows its last job again after a reload; `picture`
+    holds the path that "Send to" sends, `target` takes what is sent here."""
+
+    frame: Frame
+    resume: Callable[..., Iterator[Updates]]
+    outputs: list[Any]
+    picture: Any
+    send: dict[str, gr.Button]
+    target: Photo | None = None
+    resume_values: list[Any] = field(default_factory=list)
 
 
 def _stop(owner: str | None, job: str | None) -> None:
@@ -95,68 +139,85 @@ def _stop(owner: str | None, job: str | None) -> None:
         jobs.stop(job or "", owner or "")
 
 
-def frame(task: str, owner: gr.BrowserState, chosen: str | None, run_label: str) -> Frame:
-    """Run and Stop, the status line and the model choice, in that order."""
-    row = catalog.find(task, chosen)
-    with gr.Row(elem_classes="actions"):
-        run = gr.Button(run_label, variant="primary", elem_classes="run", elem_id=f"{task}-run")
-        stop = gr.Button(text("page.stop"), variant="stop", visible=False, elem_id=f"{task}-stop")
-    shown = gr.HTML(alert(""), elem_id=f"{task}-status", elem_classes="status-line")
-    model = gr.Dropdown(
-        [(_described(one), one.id) for one in catalog.rows(task)], value=row.id, label=text("page.model"),
-        elem_id=f"{task}-model",
-    )  # fmt: skip
-    note = gr.Markdown(html.escape(row.note), elem_classes="note")
-    model.change(
-        lambda one: html.escape(catalog.find(task, one).note), model, note, show_progress="hidden",
-        api_visibility="private",
-    )  # fmt: skip
-    return Frame(task, owner, gr.BrowserState(storage_key=f"quartet-{task}"), model, run, stop, shown)
+def _noted(model: str, task: str) -> Any:
+    return gr.update(info=catalog.find(task, model).note)
 
 
 def _described(row: catalog.Row) -> str:
-    size = text("page.bundled") if row.bundled else f"{row.download_bytes / 1e9:.1f} GB"
-    return f"{row.name} · {size} · {row.licence}"
+    size = f"{row.parameters / 1e6:.0f} M" if row.parameters < 1e9 else f"{row.parameters / 1e9:.1f} B"
+    load = text("page.bundled") if row.bundled else f"{row.download_bytes / 1e9:.1f} GB"
+    return f"{row.name} · {text('page.parameters', count=size)} · {load} · {row.licence}"
 
 
-def photo(task: str) -> Photo:
-    """The photo input; what it can't read is said at once."""
+def photo(frame: Frame) -> Photo:
+    """The photo input, with a field for a web address; what it can't read is said at once."""
     image = Photo(
         label=text("page.photo"),
         type="filepath",
         sources=["upload", "webcam", "clipboard"],
-        height=260,
+        height=250,
         buttons=["fullscreen"],
-        elem_id=f"{task}-photo",
+        placeholder=text("page.photo_placeholder"),
+        elem_id=f"{frame.task}-photo",
     )
-    image.upload(_checked, image, image, show_progress="hidden", api_visibility="private")
+    link = gr.Textbox(
+        show_label=False, label=text("page.address"), placeholder=text("page.address"), max_lines=1, container=False,
+        elem_id=f"{frame.task}-address", elem_classes="address",
+    )  # fmt: skip
+    image.upload(_checked, image, [image, frame.status], **QUIET)
+    link.submit(_fetched, link, [image, frame.status], api_visibility="private")
     return image
 
 
-def photo_address(task: str, image: Photo) -> None:
-    """A field for the web address of a photo: Enter fetches it."""
-    link = gr.Textbox(label=text("page.address"), placeholder="https://", max_lines=1, elem_id=f"{task}-address")
-    link.submit(_fetched, link, image, api_visibility="private")
+def photo_examples(frame: Frame, fill: Callable[[int], Any], outputs: list[Any]) -> Any:
+    """The example photos as a row of pictures; a click calls `fill(index)`. Returns that event, to run after it."""
+    ready = gr.Dataset(
+        components=[gr.Image(type="filepath", render=False)], samples=[[path] for path in examples()], type="index",
+        layout="gallery", label=text("page.examples"), samples_per_page=100, elem_id=f"{frame.task}-examples",
+        elem_classes="examples",
+    )  # fmt: skip
+    return ready.click(fill, ready, outputs, **QUIET)
 
 
-def _checked(path: str | None) -> Any:
+def send_row(task: str) -> dict[str, gr.Button]:
+    """A button to each other tab that takes a photo."""
+    with gr.Row(elem_classes="send"):
+        gr.HTML(f"<span>{html.escape(text('page.send_to'))}</span>", elem_classes="send-label", padding=False)
+        return {
+            other: gr.Button(text(f"{other}.tab"), size="sm", elem_id=f"{task}-send-{other}", min_width=60)
+            for other in ("classify", "caption", "ask")
+            if other != task
+        }
+
+
+def _checked(path: str | None) -> tuple[Any, Any]:
     """Refuses at once what is no photo, and shows as PNG what a browser can't show (HEIC, TIFF)."""
     if path is None:
-        return None
+        return gr.skip(), IDLE
     try:
         picture = inputs.photo(path)
     except UserError as error:
-        gr.Warning(error.sentence())
-        return None
-    return gr.skip() if Path(path).suffix.lower() in WEB_FORMATS else files.png(picture)
+        return None, alert(error.sentence())
+    return gr.skip() if Path(path).suffix.lower() in WEB_FORMATS else png(picture), IDLE
 
 
-def _fetched(link: str) -> Any:
+def _fetched(link: str) -> tuple[Any, Any]:
+    if not link.strip():
+        return gr.skip(), gr.skip()
     try:
-        return files.png(inputs.photo(address.fetch(link)))
+        return png(inputs.photo(address.fetch(link))), IDLE
     except UserError as error:
-        gr.Warning(error.sentence())
-        return gr.skip()
+        return gr.skip(), alert(error.sentence())
+
+
+def png(picture: Any, recipe: dict[str, Any] | None = None, name: str = "photo") -> str:
+    """The path of a PNG file in Gradio's cache, which `delete_cache` tidies."""
+    file = BytesIO()
+    if recipe:
+        inputs.save_png(picture, recipe, file)
+    else:
+        picture.save(file, "png")
+    return str(save_bytes_to_cache(file.getvalue(), f"{name}.png", get_upload_folder()))
 
 
 def new_owner(owner: str | None) -> str:
@@ -169,23 +230,37 @@ def examples() -> list[str]:
     return sorted(str(path) for path in (ASSETS / "examples").glob("*.jpg"))
 
 
+def empty(sentence: str) -> str:
+    return f'<div class="empty">{html.escape(sentence)}</div>'
+
+
+def line(sentence: str) -> str:
+    return f'<p class="fine">{html.escape(sentence)}</p>'
+
+
 def alert(message: str) -> str:
-    return f'<div class="status alert" role="alert">{html.escape(message)}</div>' if message else EMPTY
+    return f'<div class="status alert" role="alert">{html.escape(message)}</div>' if message else IDLE
 
 
-EMPTY = '<div class="status" role="status"></div>'
+def said(sentence: str, bar: str = "") -> str:
+    """A calm sentence in the status line."""
+    return f'<div class="status" role="status"><span>{html.escape(sentence)}</span>{bar}</div>'
+
+
+IDLE = said(text("page.result"))
 
 
 def status(snapshot: jobs.Snapshot) -> str:
-    """The line that says how far the work is, why it failed, or how the result was made."""
+    """The line over the result that says how far the work is, or why it failed."""
     if snapshot.error:
         return alert(snapshot.error.sentence())
     if snapshot.result:
-        return f'<div class="status made" role="status">{made(snapshot.result)}</div>'
+        return IDLE
     if snapshot.state == "stopped":
-        return f'<div class="status" role="status">{html.escape(text("page.stopped"))}</div>'
+        return said(text("page.stopped"))
+    done = total = 0
     if snapshot.state == "waiting":
-        sentence, done, total = text("progress.waiting", place=snapshot.place), 0, 0
+        sentence = text("progress.waiting", place=snapshot.place)
     elif isinstance(snapshot.event, Progress):
         event = snapshot.event
         done, total = event.done, event.total
@@ -194,16 +269,18 @@ def status(snapshot: jobs.Snapshot) -> str:
         done, total = snapshot.event.step, snapshot.event.steps
         sentence = text("progress.drawing", done=done, total=total)
     elif isinstance(snapshot.event, Partial):
-        sentence, done, total = text("progress.writing", done=len(snapshot.event.words)), 0, 0
+        sentence = text("progress.writing", done=len(snapshot.event.words))
     else:
-        sentence, done, total = text("progress.starting"), 0, 0
-    bar = f' value="{done}" max="{total}"' if total else ""
-    return f'<div class="status" role="status"><span>{html.escape(sentence)}</span><progress{bar}></progress></div>'
+        sentence = text("progress.starting")
+    inner = f' style="width:{100 * done / total:.0f}%"' if total else ' class="unknown"'
+    return said(sentence, f'<div class="progress"><span{inner}></span></div>')
 
 
-def made(result: Result) -> str:
-    """Model, device and seconds of a result, escaped."""
-    return html.escape(
+def made(result: Result | None) -> str:
+    """The line under a result: model, device and seconds."""
+    if result is None:
+        return line("")
+    return line(
         text(
             "page.made",
             model=result.model,
@@ -216,6 +293,15 @@ def made(result: Result) -> str:
 
 def percent(share: float) -> str:
     return f"{100 * share:.0f} %" if share >= 0.1 or share == 0 else f"{100 * share:.1f} %"
+
+
+def bar(name: str, share: float) -> str:
+    """A name, a bar and a percentage, as HTML."""
+    return (
+        f'<div class="bar"><span class="name">{html.escape(name)}</span>'
+        f'<span class="track"><span style="width:{100 * min(1.0, share):.1f}%"></span></span>'
+        f'<span class="value">{percent(share)}</span></div>'
+    )
 
 
 def words(written: tuple[Word, ...]) -> str:
