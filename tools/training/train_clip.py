@@ -71,6 +71,9 @@ def forms(node: words.Node) -> list[str]:
 
 def vocabulary(data: Path) -> Tokenizer:
     """MiniLM's WordPiece cut to the pieces that our texts use most, and all single characters."""
+    file = FOLDER / "clip-tokenizer.json"
+    if file.exists():
+        return Tokenizer.from_file(str(file))
     full = AutoTokenizer.from_pretrained(minilm())
     counts = np.zeros(len(full))
     for kind, weight in (("captions", 1), ("nodes", 3), ("nouns", 3)):
@@ -85,6 +88,7 @@ def vocabulary(data: Path) -> Tokenizer:
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.TemplateProcessing(single="$A [SEP]", special_tokens=[("[SEP]", 2)])
+    tokenizer.save(str(file))
     return tokenizer
 
 
@@ -162,7 +166,7 @@ class World:
             need = (best - own + 0.5 + 3.5 * torch.rand(n, 1)).clamp(min=0)
             seen = (seen + need * self.step[kind]).clamp(min=0)
         opinion = self.opinion(seen)
-        blurred = torch.rand(n, 1) < 0.3
+        blurred = torch.rand(n, 1) < 0.4
         return (seen + blurred * self.shift[torch.randint(len(self.shift), (n,))]).clamp(min=0), opinion
 
     def some_nodes(self, n: int) -> torch.Tensor:
@@ -174,7 +178,7 @@ class World:
         """Training photos drawn without repetition: their indices, features in a random view, the opinion of them."""
         i = torch.randperm(len(self.plain))[:n]
         view = torch.rand(n, 1)
-        seen = torch.where(view < 0.5, self.plain[i], torch.where(view < 0.85, self.cropped[i], self.small[i]))
+        seen = torch.where(view < 0.5, self.plain[i], torch.where(view < 0.75, self.cropped[i], self.small[i]))
         return i, seen, self.opinion(self.plain[i])
 
 

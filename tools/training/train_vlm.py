@@ -250,6 +250,7 @@ def train(data: Path, minutes: float, out: Path) -> None:
         model.load_state_dict(state["model"], strict=False)
         optimizer.load_state_dict(state["optimizer"])
         spent, step, curve = state["spent"], state["step"], state["curve"]
+    model.model.language_model.set_attn_implementation("eager")  # on this mask a third faster than sdpa on a CPU
     source = Source(data)
     source.rng.seed(step)
     began = saved = time.time()

@@ -70,23 +70,27 @@ def offsets(classes: list[dict], nouns: dict[int, Synset]) -> list[int]:
 
 
 def nodes(data: Path) -> list[Node]:
-    """The 1,000 classes in their order, then every hypernym that covers two classes or more."""
+    """The 1,000 classes in their order, then the hypernyms that cover two classes or more, or are close to one."""
     classes, nouns = rows(data / "imagenet_classes.jsonl"), synsets()
     leaves: list[Node] = []
     above: dict[int, Node] = {}
+    near: set[int] = set()  # at most two steps above a class: worth having for one class alone
     for index, (row, place) in enumerate(zip(classes, offsets(classes, nouns), strict=True)):
         name = re.sub(r"\s*\(.*?\)", "", row["name"])
         words = dict.fromkeys([row["name"], name, *nouns[place].lemmas[:3]])
         leaves.append(Node(list(words), nouns[place].gloss, [index]))
-        seen, todo = set(), list(nouns[place].parents)
-        while todo:
-            if (parent := todo.pop()) not in seen:
-                seen.add(parent)
-                todo += nouns[parent].parents
-        for parent in seen:
-            node = above.setdefault(parent, Node(list(dict.fromkeys(nouns[parent].lemmas[:3])), nouns[parent].gloss))
-            node.classes.append(index)
-    return leaves + [node for node in above.values() if 2 <= len(node.classes) <= BROADEST]
+        steps, level = {place: 0}, [place]
+        while level:
+            level = [parent for child in level for parent in nouns[child].parents if parent not in steps]
+            steps |= dict.fromkeys(level, max(steps.values()) + 1)
+        for parent, step in steps.items():
+            if step:
+                node = above.setdefault(
+                    parent, Node(list(dict.fromkeys(nouns[parent].lemmas[:3])), nouns[parent].gloss)
+                )
+                node.classes.append(index)
+                near.update({parent} if step <= 2 else ())
+    return leaves + [node for place, node in above.items() if 1 + (place not in near) <= len(node.classes) <= BROADEST]
 
 
 def plural(word: str) -> str:
