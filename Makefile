@@ -31,20 +31,24 @@ format: $(VENV)/test.stamp
 bench: $(VENV)/run.stamp
 	$(PY) -m tools.bench
 
-eval: $(VENV)/train.stamp
+eval: $(VENV)/train.stamp  ## figures on held-out data, into the model cards
 	$(PY) -m tools.evaluate
+	$(PY) -m tools.training.cards
 
 screenshots: $(VENV)/test.stamp chromium
 	$(PY) -m tools.screenshots
 
 train-clip: $(VENV)/train.stamp
 	$(PY) -m tools.training.train_clip
+	$(PY) -m tools.training.calibrate
+	$(PY) -m tools.training.label_embeddings
 
 train-vlm: $(VENV)/train.stamp
 	$(PY) -m tools.training.train_vlm
 
 train-brush: $(VENV)/train.stamp
 	$(PY) -m tools.training.train_brush
+	$(PY) -m tools.training.train_brush --export assets/models/quartet-brush
 
 eval-brush: $(VENV)/train.stamp
 	$(PY) -m tools.training.eval_brush

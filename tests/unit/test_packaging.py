@@ -55,6 +55,11 @@ def test_the_readme_names_what_is_there() -> None:
     assert set(re.findall(r"make ([a-z][a-z-]+)", text)) <= targets
 
 
+def test_every_script_that_make_runs_is_there() -> None:
+    for module in re.findall(r"-m (tools[.\w]*)", (ROOT / "Makefile").read_text("utf-8")):
+        assert (ROOT / f"{module.replace('.', '/')}.py").is_file(), module
+
+
 def test_requirement_files_agree() -> None:
     pinned = pins()
     for name in ("requirements.txt", "requirements-dev.txt", "requirements-train.txt"):
