@@ -71,7 +71,7 @@ def _run(page: Page, task: str) -> None:
     """Runs the first example as a visitor does and waits for the result."""
     panel = page.get_by_role("tabpanel").filter(has=page.locator(f"#{task}-run"))
     panel.locator(".gallery-item, tr.tr-body").first.click()
-    page.locator(f"#{task}-status .made").wait_for(timeout=LIMIT)
+    page.locator(f"#{task}-made").get_by_text("·").wait_for(timeout=LIMIT)
     page.evaluate("window.scrollTo(0, 0)")
 
 

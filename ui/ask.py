@@ -73,19 +73,22 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
 
     def resume(owner: str | None, job: str | None, talk_now: Talk) -> Iterator[parts.Updates]:
         pairs = talk_now["pairs"]
-        if pairs:
-            yield from frame.follow(owner, job, showing(talk_now["photo"], pairs[:-1], pairs[-1][0]))
+        last = pairs[-1][0] if pairs else ""
+        yield from frame.follow(owner, job if pairs else None, showing(talk_now["photo"], pairs[:-1], last))
 
     def anew(photo: str | None, talk_now: Talk) -> parts.Updates:
         """Another photo, another conversation."""
-        return {} if photo is None or photo == talk_now["photo"] else {chat: [], detail: "", talk: SILENCE}
+        same = photo is None or photo == talk_now["photo"]
+        return {talk: gr.skip()} if same else {chat: [], detail: "", talk: SILENCE}
 
     outputs = [chat, detail, talk, question]
     frame.listen(
         [frame.run.click, question.submit], filled, run, [photo, question, talk, max_words, frame.model], outputs
     )
     photo.change(anew, [photo, talk], [chat, detail, talk], **parts.QUIET)
-    again.click(lambda: ([], "", SILENCE, ""), None, [chat, detail, talk, frame.job], **parts.QUIET)
+    gr.on(
+        [again.click, chat.clear], lambda: ([], "", SILENCE, ""), None, [chat, detail, talk, frame.job], **parts.QUIET
+    )
     return parts.Tab(frame, resume, outputs, picture=photo, send=send, target=photo, resume_values=[talk])
 
 

@@ -44,7 +44,7 @@ class Frame:
         self.stop = gr.Button(
             text("page.stop"),
             interactive=False,
-            elem_classes="stop",
+            elem_classes="halt",
             elem_id=f"{task}-stop",
             min_width=80,
             render=False,
@@ -146,7 +146,7 @@ def _noted(model: str, task: str) -> Any:
 def _described(row: catalog.Row) -> str:
     size = f"{row.parameters / 1e6:.0f} M" if row.parameters < 1e9 else f"{row.parameters / 1e9:.1f} B"
     load = text("page.bundled") if row.bundled else f"{row.download_bytes / 1e9:.1f} GB"
-    return f"{row.name} · {text('page.parameters', count=size)} · {load} · {row.licence}"
+    return f"{row.name} · {size} · {load} · {row.licence}"
 
 
 def photo(frame: Frame) -> Photo:
