@@ -13,6 +13,7 @@ from pipelines.loaders import Loaded
 from pipelines.results import Partial, Progress, Word
 
 OTHERS = 4  # other candidates kept for a word
+LIKELY = 0.005  # other texts less probable than this are not worth a line
 TOKENS_PER_WORD = 3  # room for words of several tokens; the words are counted, too
 
 
@@ -103,7 +104,8 @@ def write(
             other = tokenizer.decode(sequence[recorder.start :], skip_special_tokens=True).strip()
             if other and other != text:
                 found[other] = found.get(other, 0.0) + math.exp(score)
-        return tuple(sorted(found.items(), key=lambda item: -item[1]))
+        likely = [item for item in found.items() if item[1] >= LIKELY]
+        return tuple(sorted(likely, key=lambda item: -item[1]))
 
     return (yield from work.stream(call))
 
