@@ -15,13 +15,13 @@ from torch.nn.functional import binary_cross_entropy_with_logits, normalize
 
 from tools.training import features
 from tools.training.features import rows
-from tools.training.train_clip import TEMPLATES
+from tools.training.train_clip import LABEL_TEMPLATES
 
 BINS = 15
 Pairs = tuple[torch.Tensor, torch.Tensor]  # cosine [photos, labels], true [photos, labels]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def pairs(data: Path, folder: Path, templates: list[str]) -> list[Pairs]:
     name = f"local-dir:{folder}"
     model, _ = open_clip.create_model_from_pretrained(name)
@@ -86,10 +86,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--model", type=Path, default=Path("assets/models/quartet-clip"))
     options = parser.parse_args()
-    sets = pairs(options.data, options.model, TEMPLATES)
+    sets = pairs(options.data, options.model, LABEL_TEMPLATES)
     a, b = fit([(c[::2], t[::2]) for c, t in sets])
     error, bins = reliability([(c[1::2], t[1::2]) for c, t in sets], a, b)
-    figures = {"a": round(a, 3), "b": round(b, 3), "ece": round(error, 4), "bins": bins, "templates": TEMPLATES}
+    figures = {"a": round(a, 3), "b": round(b, 3), "ece": round(error, 4), "bins": bins, "templates": LABEL_TEMPLATES}
     (options.model / "calibration.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
     print(f"calibration = [{a:.2f}, {b:.2f}]  ECE {error:.4f}")
     for c, t in sets:

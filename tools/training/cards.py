@@ -76,7 +76,7 @@ def curves(name: str, folder: Path) -> bool:
     figure, axes = plt.subplots(figsize=(5, 2.4), dpi=90)
     lines = {}
     if name == "quartet-clip":
-        for stage in ("distil", "tune"):
+        for stage in ("distil", "refit"):
             if (file := FOLDER / f"curve-{stage}.json").exists():
                 lines[stage] = json.loads(file.read_text("utf-8"))
     elif (file := FOLDER / "curve-vlm.json").exists():

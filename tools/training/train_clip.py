@@ -2,7 +2,7 @@
 
 Three stages, each kept in `build/sight` and skipped where it is done: `align` learns a head on either side of the
 frozen pair Lite0 and MiniLM; `distil` teaches open_clip's own small text tower to give what MiniLM and its head give;
-`tune` trains text tower and image head on the photos together. `export` writes the folder that the app loads."""
+`refit` learns the image head anew towards that tower. `export` writes the folder that the app loads."""
 
 import argparse
 import json
@@ -26,6 +26,7 @@ from tools.training.features import FOLDER, rows
 
 DIM, WIDTH, LAYERS, CONTEXT, VOCABULARY = 256, 256, 4, 32, 14_000
 TEMPLATES = ["{}", "a photo of a {}.", "a photo of the {}.", "a picture of {} in the scene."]
+LABEL_TEMPLATES = TEMPLATES[:2]  # what the app puts a label into
 IMAGENETTE = {
     "tench": 0, "English springer": 217, "cassette player": 482, "chain saw": 491, "church": 497, "French horn": 566,
     "garbage truck": 569, "gas pump": 571, "golf ball": 574, "parachute": 701,
@@ -144,6 +145,8 @@ class World:
         self.owns = torch.zeros(1000, len(nodes))  # classes x nodes
         for i, node in enumerate(nodes):
             self.owns[node.classes, i] = len(node.classes) ** -0.5  # the wider a name, the less it says
+        rare = (self.owns**2).sum(1) / (self.owns > 0).sum(1)  # [1000], the mean over a class's nodes of 1 / their size
+        self.chance = rare.sqrt()  # breeds of dogs, an eighth of the classes, shall not be an eighth of what is seen
         self.real = torch.cat([self.plain, self.cropped, self.others])
         self.spread = self.real.var(0)  # [1280]
         step = self.weight * self.spread  # [1000, 1280]
@@ -155,7 +158,7 @@ class World:
 
     def made_up(self, n: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Features that the classifier takes for classes drawn at random, [n, 1280], and its opinion of them."""
-        kind = torch.randint(1000, (n,))
+        kind = torch.multinomial(self.chance, n, replacement=True)
         i, j = torch.randint(len(self.real), (2, n))
         share = torch.rand(n, 1)
         seen = self.real[i] * share + self.real[j] * (1 - share)
@@ -367,10 +370,13 @@ def distil(data: Path, minutes: float) -> tuple[nn.Module, Tokenizer]:
         sequences = [s for kind in kinds for s in ids(tokenizer, said[kind])]
         with torch.no_grad():
             target = torch.cat([head(vectors[kind]) for kind in kinds])
+        weights = torch.tensor(text_weights(data, said))
         rng, curve, began, saved = random.Random(spent), [], time.time() - spent * 60, time.time()
         losses: list[float] = []
         while (spent := (time.time() - began) / 60) < minutes:
-            for batch in alike([len(s) for s in sequences], 256, rng):
+            drawn = torch.multinomial(weights, 10_000, replacement=True).tolist()
+            for places in alike([len(sequences[i]) for i in drawn], 256, rng):
+                batch = [drawn[i] for i in places]
                 spent = (time.time() - began) / 60
                 for group in optimizer.param_groups:
                     group["lr"] = 2e-3 * min(1, (spent + 0.01) / 0.5) * max(0.02, 1 - spent / minutes)
@@ -395,57 +401,46 @@ def distil(data: Path, minutes: float) -> tuple[nn.Module, Tokenizer]:
     return model, tokenizer
 
 
-def tune(data: Path, minutes: float) -> tuple[nn.Module, Tokenizer]:
-    """Stage three: text tower and image head together on photos, made-up features and the texts themselves."""
+def refit(data: Path, steps: int) -> tuple[nn.Module, Tokenizer]:
+    """Stage three: the image head learns anew, towards what the small text tower gives, which is then fixed."""
     model, tokenizer = distil(data, 0)
-    file = FOLDER / "tune.pt"
-    image = ImageHead()
+    file = FOLDER / "refit.pt"
+    image, scale = ImageHead(), nn.Parameter(model.logit_scale.detach().clone())
     image.proj.weight.data.copy_(model.visual.head.proj.weight)
-    if not file.exists() and minutes:
-        _, head, _ = align(data)
-        world, vectors, per, said = World(data), bank(data), node_index(data), texts(data)
-        captions, named, nouns = (ids(tokenizer, said[kind]) for kind in ("captions", "nodes", "nouns"))
-        with torch.no_grad():
-            noun_target = head(vectors["nouns"])
-        groups = [
-            {"params": model.text.parameters(), "peak": 3e-4, "weight_decay": 0.1},
-            {"params": image.parameters(), "peak": 3e-4, "weight_decay": 0.2},
-            {"params": [model.logit_scale], "peak": 3e-4, "weight_decay": 0},
-        ]
-        optimizer = torch.optim.AdamW(groups, lr=3e-4, betas=(0.9, 0.98))
-        began, curve, losses = time.time(), [], []
-        while (spent := (time.time() - began) / 60) < minutes:
+    if not file.exists():
+        world, per, encode = World(data), node_index(data), reader(model, tokenizer)
+        said = texts(data)
+        captions, named = encode(said["captions"]).clone(), encode(said["nodes"]).clone()
+        groups = [{"params": image.parameters(), "weight_decay": 0.1}, {"params": [scale], "weight_decay": 0}]
+        optimizer, start, curve = torch.optim.AdamW(groups, betas=(0.9, 0.98)), time.time(), []
+        for step in range(steps):
             for group in optimizer.param_groups:
-                group["lr"] = group["peak"] * min(1, (spent + 0.01) / 0.3) * max(0.02, 1 - spent / minutes)
-            i, seen, opinion = world.photos(256)
-            unreal, guess = world.made_up(256)
-            chosen = world.some_nodes(256)
-            extra = torch.randint(len(nouns), (128,))
-            said_now = [captions[int(j) * 5 + random.randrange(5)] for j in i]
-            spoken = read(model, padded([named[random.choice(per[j])] for j in chosen] + [nouns[j] for j in extra]))
-            text = torch.cat([read(model, padded(said_now)), spoken[: len(chosen)]])
-            logits = model.logit_scale.exp().clamp(max=60) * image(torch.cat([seen, unreal])) @ text.T
-            mass = torch.cat([opinion, guess]) @ world.owns[:, chosen]
-            stay = 1 - (spoken[len(chosen) :] * noun_target[extra]).sum(-1).mean()
-            loss = match_loss(logits[: len(i), : len(i)]) + soft_loss(logits[:, len(i) :], mass) + 2 * stay
+                group["lr"] = 1e-3 * schedule(step, steps, 30)
+            i, seen, opinion = world.photos(512)
+            unreal, guess = world.made_up(768)
+            chosen = world.some_nodes(1200)
+            spoken = named[[random.choice(per[j][:-1]) for j in chosen]]
+            with torch.autocast("cpu", torch.bfloat16):
+                both = image(torch.cat([seen, unreal]))
+                text = torch.cat([captions[i * 5 + torch.randint(5, i.shape)], spoken])
+                logits = scale.exp().clamp(max=60) * both @ text.T
+                mass = torch.cat([opinion, guess]) @ world.owns[:, chosen]
+                named_loss = soft_loss(logits[:, len(i) :].float(), mass.float())
+                loss = match_loss(logits[: len(i), : len(i)].float()) + 1.5 * named_loss
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            losses.append(loss.item())
-            if len(losses) % 50 == 0:
-                curve.append((spent, sum(losses[-50:]) / 50))
-                print(f"tune {spent:.1f} min, {len(losses)} steps, loss {curve[-1][1]:.3f}", flush=True)
-        torch.save(
-            {"text": model.text.state_dict(), "image": image.state_dict(), "scale": model.logit_scale.data}, file
-        )
-        keep_curve("tune", curve)
-    if file.exists():
-        state = torch.load(file)
-        model.text.load_state_dict(state["text"])
-        image.load_state_dict(state["image"])
-        model.logit_scale.data.copy_(state["scale"])
-        model.visual.head.proj.weight.data.copy_(image.proj.weight)
-        print("tuned", measure(data, image.eval(), reader(model, tokenizer)), flush=True)
+            if step % 20 == 19:
+                curve.append(((time.time() - start) / 60, loss.item()))
+            if step % 200 == 199:
+                print(f"refit {step + 1} loss {loss.item():.3f} {time.time() - start:.0f} s", flush=True)
+        torch.save({"image": image.state_dict(), "scale": scale.data}, file)
+        keep_curve("refit", curve)
+    state = torch.load(file)
+    image.load_state_dict(state["image"])
+    model.visual.head.proj.weight.data.copy_(image.proj.weight)
+    model.logit_scale.data.copy_(state["scale"])
+    print("refitted", measure(data, image.eval(), reader(model, tokenizer)), flush=True)
     return model, tokenizer
 
 
@@ -454,6 +449,17 @@ def keep_curve(name: str, curve: list[tuple[float, float]]) -> None:
 
 
 # ---- figures --------------------------------------------------------------------------------------------------------
+
+
+def text_weights(data: Path, said: dict[str, list[str]]) -> list[float]:
+    """How often each text is read: 3 of 10 are captions, 2 nouns, 4 wordings of classes (mostly the first), 1 hypernyms."""
+    out = [0.3 / len(said["captions"])] * len(said["captions"])
+    nodes = words.nodes(data)
+    for i, node in enumerate(nodes):
+        share = 0.4 / 1000 if i < 1000 else 0.1 / (len(nodes) - 1000)
+        first, rest = 1 + len(TEMPLATES), len(forms(node)) - 1 - len(TEMPLATES)
+        out += [share * 0.75 / first] * first + [share * 0.25 / rest] * rest
+    return out + [0.2 / len(said["nouns"])] * len(said["nouns"])
 
 
 def reader(model: nn.Module, tokenizer: Tokenizer) -> Callable[[list[str]], torch.Tensor]:
@@ -485,7 +491,7 @@ def measure(
     out = {"R@1": (rank < 1).float().mean().item(), "R@10": (rank < 10).float().mean().item()}
 
     def labels(names: list[str]) -> torch.Tensor:
-        lines = [article(template, name) for name in names for template in TEMPLATES[:2]]
+        lines = [article(template, name) for name in names for template in LABEL_TEMPLATES]
         return normalize(encode(lines).view(len(names), -1, DIM).mean(1), dim=-1)
 
     imagenet = labels([row["name"] for row in rows(data / "imagenet_classes.jsonl")])
@@ -528,8 +534,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, default=Path("assets/models/quartet-clip"))
-    parser.add_argument("--distil-minutes", type=float, default=8)
-    parser.add_argument("--tune-minutes", type=float, default=8)
+    parser.add_argument("--distil-minutes", type=float, default=16)
+    parser.add_argument("--refit-steps", type=int, default=800)
     parser.add_argument(
         "--untrained", action="store_true", help="write the folder with a text tower that knows nothing"
     )
@@ -543,7 +549,7 @@ def main() -> None:
         model.visual.trunk.load_state_dict(features.tower().state_dict())
     else:
         distil(options.data, options.distil_minutes)
-        model, tokenizer = tune(options.data, options.tune_minutes)
+        model, tokenizer = refit(options.data, options.refit_steps)
     export(model, tokenizer, options.out)
 
 
