@@ -7,7 +7,7 @@ from typing import Any
 from pipelines import catalog, decoding, hub, inputs, runtime
 from pipelines.inputs import Photo
 from pipelines.loaders import Loaded
-from pipelines.results import Answer, Partial, Progress
+from pipelines.results import Answer, Partial, Progress, last
 
 OTHERS = 4  # other answers that are weighed, where the row says that the model gives them
 Turns = tuple[tuple[str, str], ...]
@@ -30,9 +30,7 @@ def stream(
     turns = tuple((inputs.words(q, "question"), inputs.optional_words(a, "answer")) for q, a in history)
     max_words = inputs.number(max_words, "max_words", 1, 200)
     row = catalog.find("ask", model)
-    yield from hub.fetch(row)
-    if not runtime.loaded(row):
-        yield Progress("loading", values={"model": row.name})
+    yield from runtime.prepare(row)
     with runtime.lend(row) as loaded:
         yield Progress("looking")
         written = yield from FAMILIES[row.family](loaded, picture, question, turns, max_words)
@@ -50,7 +48,7 @@ def stream(
 
 def run(photo: Photo, question: str, **settings: Any) -> Answer:
     """Drains `stream` and returns its result."""
-    return [event for event in stream(photo, question, **settings) if isinstance(event, Answer)][-1]
+    return last(stream(photo, question, **settings), Answer)
 
 
 def _chat(

@@ -7,7 +7,7 @@ from typing import Any
 from pipelines import catalog, decoding, hub, inputs, runtime
 from pipelines.inputs import Photo
 from pipelines.loaders import Loaded
-from pipelines.results import Caption, Partial, Progress
+from pipelines.results import Caption, Partial, Progress, last
 
 
 def stream(
@@ -22,9 +22,7 @@ def stream(
     max_words = inputs.number(max_words, "max_words", 1, 200)
     prompt = inputs.optional_words(prompt, "prompt")
     row = catalog.find("caption", model)
-    yield from hub.fetch(row)
-    if not runtime.loaded(row):
-        yield Progress("loading", values={"model": row.name})
+    yield from runtime.prepare(row)
     with runtime.lend(row) as loaded:
         yield Progress("looking")
         written = yield from FAMILIES[row.family](loaded, picture, beams, max_words, prompt)
@@ -41,7 +39,7 @@ def stream(
 
 def run(photo: Photo, **settings: Any) -> Caption:
     """Drains `stream` and returns its result."""
-    return [event for event in stream(photo, **settings) if isinstance(event, Caption)][-1]
+    return last(stream(photo, **settings), Caption)
 
 
 def _chat(

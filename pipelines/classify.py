@@ -15,7 +15,7 @@ from pipelines import catalog, hub, inputs, runtime
 from pipelines.errors import UserError
 from pipelines.inputs import Photo
 from pipelines.loaders import Loaded
-from pipelines.results import Classification, Progress
+from pipelines.results import Classification, Progress, last
 
 BATCH = 64  # texts encoded between two signs of life
 MEMO = 20_000  # label embeddings kept with a model
@@ -40,9 +40,7 @@ def stream(
         top_k = inputs.number(top_k, "top_k", 1, 1000)
     row = catalog.find("classify", model)
     wanted = _templates(templates, row)
-    yield from hub.fetch(row)
-    if not runtime.loaded(row):
-        yield Progress("loading", values={"model": row.name})
+    yield from runtime.prepare(row)
     with runtime.lend(row) as loaded:
         texts = yield from label_embeddings(loaded, names, wanted)  # [n, d]
         yield Progress("looking")
@@ -64,13 +62,13 @@ def stream(
 
 def run(photo: Photo, labels: str | Sequence[str], **settings: Any) -> Classification:
     """Drains `stream` and returns its result."""
-    return [event for event in stream(photo, labels, **settings) if isinstance(event, Classification)][-1]
+    return last(stream(photo, labels, **settings), Classification)
 
 
 def embed_photos(photos: Iterable[Photo], *, model: str | None = None) -> NDArray[np.float32]:
     """Embeddings of photos, float32 [n, d], each of unit length."""
     row = catalog.find("classify", model)
-    _drain(hub.fetch(row))
+    _drain(runtime.prepare(row))
     with runtime.lend(row) as loaded:
         return torch.stack([_photo_embeddings(loaded, [inputs.photo(photo)])[0] for photo in photos]).numpy()
 
@@ -78,7 +76,7 @@ def embed_photos(photos: Iterable[Photo], *, model: str | None = None) -> NDArra
 def embed_texts(texts: Sequence[str], *, model: str | None = None) -> NDArray[np.float32]:
     """Embeddings of texts as given (no template), float32 [n, d], each of unit length."""
     row = catalog.find("classify", model)
-    _drain(hub.fetch(row))
+    _drain(runtime.prepare(row))
     with runtime.lend(row) as loaded:
         batches = [_text_embeddings(loaded, texts[i : i + BATCH]) for i in range(0, len(texts), BATCH)]
         return torch.cat(batches).numpy()

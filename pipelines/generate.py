@@ -13,7 +13,7 @@ import torch
 from pipelines import catalog, hub, inputs, runtime, work
 from pipelines.errors import UserError, text
 from pipelines.loaders import Loaded
-from pipelines.results import Partial, Pictures, Progress
+from pipelines.results import Partial, Pictures, Progress, last
 
 
 def stream(
@@ -41,9 +41,7 @@ def stream(
     count = inputs.number(count, "count", 1, 8)
     first = inputs.seed(seed)
     seeds = tuple((first + i) % 2**64 for i in range(count))
-    yield from hub.fetch(row)
-    if not runtime.loaded(row):
-        yield Progress("loading", values={"model": row.name})
+    yield from runtime.prepare(row)
     with runtime.lend(row) as loaded:
         notes = tuple(_cut(loaded, prompt))
         pictures = []
@@ -65,7 +63,7 @@ def stream(
 
 def run(prompt: str, **settings: Any) -> Pictures:
     """Drains `stream` and returns its result."""
-    return [event for event in stream(prompt, **settings) if isinstance(event, Pictures)][-1]
+    return last(stream(prompt, **settings), Pictures)
 
 
 def _settings(
@@ -99,7 +97,7 @@ def _cut(loaded: Loaded, prompt: str) -> Generator[str, None, None]:
         yield text("notes.prompt_cut", cut=prompt[words[room][0] :])
 
 
-def _generator_seed(seed: int) -> int:
+def generator_seed(seed: int) -> int:
     """torch's CPU generator reads only the low 32 bits: larger seeds are mixed into them (splitmix64), so that all 64
     bits matter; smaller ones stay as they are, so that they agree with diffusers' own examples."""
     if seed < 2**32:
@@ -123,11 +121,14 @@ def _diffusers(loaded: Loaded, settings: dict[str, Any], seed: int) -> Generator
             "guidance_scale": settings["guidance"],
             "width": settings["width"],
             "height": settings["height"],
-            "generator": torch.Generator(loaded.device.kind).manual_seed(_generator_seed(seed)),
+            "generator": torch.Generator(loaded.device.kind).manual_seed(generator_seed(seed)),
             **loaded.row.options.get("call", {}),
         }
         taken = inspect.signature(pipe.__call__).parameters
-        return pipe(**{name: value for name, value in arguments.items() if name in taken}).images[0]
+        out = pipe(**{name: value for name, value in arguments.items() if name in taken})
+        if any(getattr(out, "nsfw_content_detected", None) or []):  # the pipeline has blackened the picture
+            raise UserError("picture_withheld", model=loaded.row.name)
+        return out.images[0]
 
     return (yield from work.stream(call))
 

@@ -1,7 +1,8 @@
 """What a task's `stream` yields: `Progress` and `Partial` while it works and, last, one of the four results."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import PIL.Image
 
@@ -97,3 +98,16 @@ class Pictures(Result):
     seeds: tuple[int, ...]
     recipes: tuple[dict[str, Any], ...]
     notes: tuple[str, ...] = ()
+
+
+Kind = TypeVar("Kind", bound=Result)
+
+
+def last(events: Iterable[object], kind: type[Kind]) -> Kind:
+    """Drains a `stream` and returns its result."""
+    event = None
+    for event in events:  # noqa: B007 - only the last one counts
+        pass
+    if not isinstance(event, kind):
+        raise RuntimeError("the stream ended without a result")
+    return event

@@ -12,10 +12,11 @@ from pathlib import Path
 import psutil
 import torch
 
-from pipelines import IMPORTING, device, loaders
+from pipelines import IMPORTING, device, hub, loaders
 from pipelines.catalog import Row
 from pipelines.errors import UserError
 from pipelines.loaders import Loaded
+from pipelines.results import Progress
 
 SHARE = 0.7  # of the free memory that models may take
 
@@ -117,12 +118,15 @@ class Runtime:
             torch.cuda.empty_cache()
 
 
-def _folder(row: Row) -> Path:
-    if not row.bundled:
-        from pipelines import hub
+def prepare(row: Row) -> Iterator[Progress]:
+    """What comes before `lend`: fetches the model's files where needed, and says that it will be loaded."""
+    yield from hub.fetch(row)
+    if not loaded(row):
+        yield Progress("loading", values={"model": row.name})
 
-        return hub.local_folder(row)
-    return row.folder
+
+def _folder(row: Row) -> Path:
+    return row.folder if row.bundled else hub.local_folder(row)
 
 
 def _default_budget(held: int) -> int:
