@@ -1,9 +1,11 @@
 """Every row of the catalogue is whole, and every sentence that the code names is there."""
 
+import math
 import re
 import tomllib
 
 import pytest
+from safetensors import safe_open
 
 from pipelines import TASKS, catalog
 from pipelines.errors import TEXTS, UserError, text
@@ -52,3 +54,13 @@ def test_every_code_in_the_source_has_a_sentence() -> None:
 def test_a_sentence_without_its_values_is_an_error() -> None:
     with pytest.raises(KeyError):
         text("errors.photo_too_large", megapixels=400)
+
+
+@pytest.mark.parametrize("row", [row for row in catalog.rows() if row.bundled], ids=lambda row: row.id)
+def test_the_parameters_are_those_on_disk(row: catalog.Row) -> None:
+    count = 0
+    for path in row.folder.rglob("*.safetensors"):
+        if path.name != "label_embeddings.safetensors":
+            with safe_open(path, "np") as file:
+                count += sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+    assert row.parameters == pytest.approx(count, rel=0.01)
