@@ -30,8 +30,8 @@ CARDS: dict[str, dict[str, Any]] = {
     "quartet-clip": {
         "title": "Quartet CLIP",
         "what": "An `open_clip` model for zero-shot classification: a frozen EfficientNet-Lite0 and a small text "
-        "tower, distilled from MiniLM and then trained with photos, captions and made-up features of the 1,000 ImageNet "
-        "classes. English.",
+        "tower, distilled from MiniLM with a head that was trained on captions and on made-up features of the 1,000 "
+        "ImageNet classes. English.",
         "use": 'open_clip.create_model_from_pretrained("local-dir:assets/models/quartet-clip")\n'
         'open_clip.get_tokenizer("local-dir:assets/models/quartet-clip")',
         "sources": [0, 1, 2, 3, 4, 5],
@@ -76,9 +76,8 @@ def curves(name: str, folder: Path) -> bool:
     figure, axes = plt.subplots(figsize=(5, 2.4), dpi=90)
     lines = {}
     if name == "quartet-clip":
-        for stage in ("distil", "refit"):
-            if (file := FOLDER / f"curve-{stage}.json").exists():
-                lines[stage] = json.loads(file.read_text("utf-8"))
+        if (file := FOLDER / "curve-distil.json").exists():
+            lines["1 - cosine to the teacher"] = json.loads(file.read_text("utf-8"))
     elif (file := FOLDER / "curve-vlm.json").exists():
         for minutes, losses in json.loads(file.read_text("utf-8")):
             for kind, loss in losses.items():

@@ -1,8 +1,8 @@
 """Trains the bundled CLIP: a frozen Lite0 image tower and a small text tower that meet in 256 dimensions.
 
-Three stages, each kept in `build/sight` and skipped where it is done: `align` learns a head on either side of the
+Two stages, each kept in `build/sight` and skipped where it is done: `align` learns a head on either side of the
 frozen pair Lite0 and MiniLM; `distil` teaches open_clip's own small text tower to give what MiniLM and its head give;
-`refit` learns the image head anew towards that tower. `export` writes the folder that the app loads."""
+`export` writes the folder that the app loads."""
 
 import argparse
 import json
@@ -145,8 +145,6 @@ class World:
         self.owns = torch.zeros(1000, len(nodes))  # classes x nodes
         for i, node in enumerate(nodes):
             self.owns[node.classes, i] = len(node.classes) ** -0.5  # the wider a name, the less it says
-        rare = (self.owns**2).sum(1) / (self.owns > 0).sum(1)  # [1000], the mean over a class's nodes of 1 / their size
-        self.chance = rare.sqrt()  # breeds of dogs, an eighth of the classes, shall not be an eighth of what is seen
         self.real = torch.cat([self.plain, self.cropped, self.others])
         self.spread = self.real.var(0)  # [1280]
         step = self.weight * self.spread  # [1000, 1280]
@@ -158,7 +156,7 @@ class World:
 
     def made_up(self, n: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Features that the classifier takes for classes drawn at random, [n, 1280], and its opinion of them."""
-        kind = torch.multinomial(self.chance, n, replacement=True)
+        kind = torch.randint(1000, (n,))
         i, j = torch.randint(len(self.real), (2, n))
         share = torch.rand(n, 1)
         seen = self.real[i] * share + self.real[j] * (1 - share)
@@ -169,7 +167,7 @@ class World:
             need = (best - own + 0.5 + 3.5 * torch.rand(n, 1)).clamp(min=0)
             seen = (seen + need * self.step[kind]).clamp(min=0)
         opinion = self.opinion(seen)
-        blurred = torch.rand(n, 1) < 0.4
+        blurred = torch.rand(n, 1) < 0.3
         return (seen + blurred * self.shift[torch.randint(len(self.shift), (n,))]).clamp(min=0), opinion
 
     def some_nodes(self, n: int) -> torch.Tensor:
@@ -181,7 +179,7 @@ class World:
         """Training photos drawn without repetition: their indices, features in a random view, the opinion of them."""
         i = torch.randperm(len(self.plain))[:n]
         view = torch.rand(n, 1)
-        seen = torch.where(view < 0.5, self.plain[i], torch.where(view < 0.75, self.cropped[i], self.small[i]))
+        seen = torch.where(view < 0.5, self.plain[i], torch.where(view < 0.85, self.cropped[i], self.small[i]))
         return i, seen, self.opinion(self.plain[i])
 
 
@@ -401,49 +399,6 @@ def distil(data: Path, minutes: float) -> tuple[nn.Module, Tokenizer]:
     return model, tokenizer
 
 
-def refit(data: Path, steps: int) -> tuple[nn.Module, Tokenizer]:
-    """Stage three: the image head learns anew, towards what the small text tower gives, which is then fixed."""
-    model, tokenizer = distil(data, 0)
-    file = FOLDER / "refit.pt"
-    image, scale = ImageHead(), nn.Parameter(model.logit_scale.detach().clone())
-    image.proj.weight.data.copy_(model.visual.head.proj.weight)
-    if not file.exists():
-        world, per, encode = World(data), node_index(data), reader(model, tokenizer)
-        said = texts(data)
-        captions, named = encode(said["captions"]).clone(), encode(said["nodes"]).clone()
-        groups = [{"params": image.parameters(), "weight_decay": 0.1}, {"params": [scale], "weight_decay": 0}]
-        optimizer, start, curve = torch.optim.AdamW(groups, betas=(0.9, 0.98)), time.time(), []
-        for step in range(steps):
-            for group in optimizer.param_groups:
-                group["lr"] = 1e-3 * schedule(step, steps, 30)
-            i, seen, opinion = world.photos(512)
-            unreal, guess = world.made_up(768)
-            chosen = world.some_nodes(1200)
-            spoken = named[[random.choice(per[j][:-1]) for j in chosen]]
-            with torch.autocast("cpu", torch.bfloat16):
-                both = image(torch.cat([seen, unreal]))
-                text = torch.cat([captions[i * 5 + torch.randint(5, i.shape)], spoken])
-                logits = scale.exp().clamp(max=60) * both @ text.T
-                mass = torch.cat([opinion, guess]) @ world.owns[:, chosen]
-                named_loss = soft_loss(logits[:, len(i) :].float(), mass.float())
-                loss = match_loss(logits[: len(i), : len(i)].float()) + 1.5 * named_loss
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            if step % 20 == 19:
-                curve.append(((time.time() - start) / 60, loss.item()))
-            if step % 200 == 199:
-                print(f"refit {step + 1} loss {loss.item():.3f} {time.time() - start:.0f} s", flush=True)
-        torch.save({"image": image.state_dict(), "scale": scale.data}, file)
-        keep_curve("refit", curve)
-    state = torch.load(file)
-    image.load_state_dict(state["image"])
-    model.visual.head.proj.weight.data.copy_(image.proj.weight)
-    model.logit_scale.data.copy_(state["scale"])
-    print("refitted", measure(data, image.eval(), reader(model, tokenizer)), flush=True)
-    return model, tokenizer
-
-
 def keep_curve(name: str, curve: list[tuple[float, float]]) -> None:
     (FOLDER / f"curve-{name}.json").write_text(json.dumps([[round(x, 2), round(y, 4)] for x, y in curve]), "utf-8")
 
@@ -535,7 +490,6 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, default=Path("assets/models/quartet-clip"))
     parser.add_argument("--distil-minutes", type=float, default=16)
-    parser.add_argument("--refit-steps", type=int, default=800)
     parser.add_argument(
         "--untrained", action="store_true", help="write the folder with a text tower that knows nothing"
     )
@@ -548,8 +502,7 @@ def main() -> None:
         model = build(tokenizer.get_vocab_size())
         model.visual.trunk.load_state_dict(features.tower().state_dict())
     else:
-        distil(options.data, options.distil_minutes)
-        model, tokenizer = refit(options.data, options.refit_steps)
+        model, tokenizer = distil(options.data, options.distil_minutes)
     export(model, tokenizer, options.out)
 
 
