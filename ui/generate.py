@@ -8,7 +8,7 @@ import gradio as gr
 from pipelines import catalog, inputs
 from pipelines.errors import UserError, text
 from pipelines.results import Partial, Pictures
-from ui import jobs, parts
+from ui import files, jobs, parts
 
 SETTINGS = ("steps", "guidance", "width", "height")
 
@@ -76,13 +76,13 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
     def show(snapshot: jobs.Snapshot) -> parts.Updates:
         if isinstance(snapshot.result, Pictures):
             made = zip(snapshot.result.pictures, snapshot.result.recipes, strict=True)
-            files = [parts.png(one, recipe, f"quartet-{recipe['seed']}") for one, recipe in made]
+            paths = [files.png(one, recipe) for one, recipe in made]
             return {
                 preview: gr.update(visible=False),
-                gallery: gr.update(value=files, visible=True, selected_index=0 if len(files) == 1 else None),
+                gallery: gr.update(value=paths, visible=True, selected_index=0 if len(paths) == 1 else None),
                 detail: _detail(snapshot.result),
-                picture: files[0],
-                download: gr.update(value=files[0], interactive=True),
+                picture: paths[0],
+                download: gr.update(value=paths[0], interactive=True),
             }
         if snapshot.finished:
             return {preview: gr.update(visible=False)}
@@ -125,8 +125,8 @@ def _restored(path: str) -> list[Any]:
     return [*fields, 1, gr.skip(), parts.alert(unknown.sentence())]
 
 
-def _chosen(files: list[Any], event: gr.SelectData) -> tuple[Any, Any]:
-    path = files[event.index][0]
+def _chosen(shown: list[Any], event: gr.SelectData) -> tuple[Any, Any]:
+    path = shown[event.index][0]
     return path, gr.update(value=path)
 
 

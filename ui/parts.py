@@ -5,18 +5,15 @@ import html
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.processing_utils import save_bytes_to_cache
-from gradio.utils import get_upload_folder
 
 from pipelines import address, catalog, inputs
 from pipelines.errors import UserError, text
 from pipelines.results import Partial, Progress, Result, Word
-from ui import jobs
+from ui import files, jobs
 from ui.photo import Photo
 
 ASSETS = catalog.ROOT / "assets"
@@ -198,26 +195,16 @@ def _checked(path: str | None) -> tuple[Any, Any]:
         picture = inputs.photo(path)
     except UserError as error:
         return None, alert(error.sentence())
-    return gr.skip() if Path(path).suffix.lower() in WEB_FORMATS else png(picture), IDLE
+    return gr.skip() if Path(path).suffix.lower() in WEB_FORMATS else files.png(picture), IDLE
 
 
 def _fetched(link: str) -> tuple[Any, Any]:
     if not link.strip():
         return gr.skip(), gr.skip()
     try:
-        return png(inputs.photo(address.fetch(link))), IDLE
+        return files.png(inputs.photo(address.fetch(link))), IDLE
     except UserError as error:
         return gr.skip(), alert(error.sentence())
-
-
-def png(picture: Any, recipe: dict[str, Any] | None = None, name: str = "photo") -> str:
-    """The path of a PNG file in Gradio's cache, which `delete_cache` tidies."""
-    file = BytesIO()
-    if recipe:
-        inputs.save_png(picture, recipe, file)
-    else:
-        picture.save(file, "png")
-    return str(save_bytes_to_cache(file.getvalue(), f"{name}.png", get_upload_folder()))
 
 
 def new_owner(owner: str | None) -> str:

@@ -1,0 +1,75 @@
+"""A visitor: a Chromium window of its own on the running app, watched for console errors and foreign requests."""
+
+from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tools.server import Server, chromium
+
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+LIMIT = 60_000  # milliseconds, for a slow machine that loads a model first
+
+expect.set_options(timeout=LIMIT)
+
+Visit = Callable[..., Page]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def visit(server: Server, browser: Browser) -> Iterator[Visit]:
+    """Opens the page for a new visitor, on a tab. In the end: no console error, no request to another host."""
+    faults: list[str] = []
+    opened: list[Page] = []
+    host = urlsplit(server.url).netloc
+
+    def asked(url: str) -> None:
+        if urlsplit(url).netloc not in (host, ""):
+            faults.append(f"request to {url[:100]}")
+
+    def open_page(tab: str = "Classify", theme: str = "light", width: int = 1280, height: int = 800) -> Page:
+        page = browser.new_page(viewport={"width": width, "height": height}, reduced_motion="reduce")
+        page.set_default_timeout(LIMIT)
+        opened.append(page)
+        page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", lambda request: asked(request.url))
+        page.goto(f"{server.url}/?__theme={theme}")
+        choose(page, tab)
+        return page
+
+    yield open_page
+    for page in opened:
+        page.context.close()
+    assert not faults
+
+
+@pytest.fixture
+def page(visit: Visit) -> Page:
+    return visit()
+
+
+def choose(page: Page, tab: str) -> None:
+    page.get_by_role("tab", name=tab, exact=True).click()
+    expect(page.locator(f"#{tab.lower()}-run")).to_be_visible()
+
+
+def run_example(page: Page, tab: str, index: int = 0) -> None:
+    """One click on an example, and its result."""
+    choose(page, tab)
+    page.locator(f"#{tab.lower()}-examples .gallery-item").nth(index).click()
+    finished(page, tab)
+
+
+def finished(page: Page, tab: str) -> None:
+    """Waits for the line under the result: model, device and seconds."""
+    expect(page.locator(f"#{tab.lower()}-made")).to_contain_text("·")
+    expect(page.locator(f"#{tab.lower()}-run")).to_be_enabled()

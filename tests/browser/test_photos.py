@@ -1,0 +1,135 @@
+"""Files that visitors bring: hostile ones are told off in a sentence, pictures go from tab to tab and come back whole."""
+
+import base64
+import re
+import struct
+import zlib
+from io import BytesIO
+from pathlib import Path
+
+import PIL.Image
+import PIL.ImageChops
+import pillow_heif
+import pytest
+from playwright.sync_api import Page, expect
+
+from pipelines import inputs
+from pipelines.errors import text
+
+from .conftest import Visit, choose, finished, run_example
+
+SEED = str(2**64 - 1)
+PHOTO = Path(__file__).parent.parent.parent / "assets" / "examples" / "cat.jpg"
+
+
+def _huge_png() -> bytes:
+    """A header that promises 400 megapixels, and hardly anything behind it."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    head = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 99)) + chunk(b"IEND", b"")
+
+
+HOSTILE = {
+    "a text named png": (b"I am no picture.", "image/png", text("errors.photo_unknown")),
+    "a truncated jpeg": (PHOTO.read_bytes()[:3000], "image/jpeg", text("errors.photo_broken")),
+    "400 megapixels": (_huge_png(), "image/png", text("errors.photo_too_large", megapixels=400, limit=64)),
+    "an empty file": (b"", "image/png", text("errors.photo_empty")),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_is_told_off_and_the_next_one_works(page: Page, name: str) -> None:
+    data, kind, sentence = HOSTILE[name]
+    _upload(page, "classify", f"photo.{kind.split('/')[1]}", kind, data)
+    expect(page.locator("#classify-status")).to_have_text(sentence)
+    run_example(page, "Classify")
+    expect(page.locator("#classify-status")).to_have_text(text("page.result"))
+
+
+def test_a_heic_photo_is_shown_and_runs(page: Page) -> None:
+    file = BytesIO()
+    pillow_heif.from_pillow(PIL.Image.open(PHOTO)).save(file)
+    _upload(page, "classify", "photo.heic", "image/heic", file.getvalue())
+    expect(page.locator("#classify-photo img")).to_have_attribute("src", re.compile(r"\.png"))
+    page.locator("#classify-run").click()
+    finished(page, "Classify")
+
+
+def test_an_address_on_this_machine_is_refused(page: Page) -> None:
+    page.locator("#classify-address input, #classify-address textarea").fill("http://127.0.0.1:1/photo.jpg")
+    page.keyboard.press("Enter")
+    expect(page.locator("#classify-status")).to_have_text(text("errors.url_private", host="127.0.0.1"))
+
+
+def test_a_dropped_picture_restores_its_settings_and_its_pixels(visit: Visit, tmp_path: Path) -> None:
+    page = visit("Generate")
+    page.get_by_role("button", name=text("page.options")).click()
+    page.get_by_label(text("generate.prompt"), exact=True).fill("a yellow star")
+    page.get_by_label(text("generate.negative"), exact=True).fill("dark")
+    page.get_by_label(text("generate.seed"), exact=True).fill(SEED)
+    page.get_by_label(f"number input for {text('generate.steps')}").fill("3")
+    page.locator("#generate-run").click()
+    finished(page, "Generate")
+    first = _download(page, tmp_path / "first.png")
+    recipe = inputs.read_recipe(first)
+    assert recipe and recipe["prompt"] == "a yellow star" and str(recipe["seed"]) == SEED and recipe["steps"] == 3
+
+    other = visit("Generate")
+    _drop(other, first.read_bytes())
+    expect(other.locator("#generate-status")).to_have_text(text("generate.restored"))
+    other.get_by_role("button", name=text("page.options")).click()
+    for name, value in (("prompt", "a yellow star"), ("negative", "dark"), ("seed", SEED)):
+        expect(other.get_by_label(text(f"generate.{name}"), exact=True)).to_have_value(value)
+    expect(other.get_by_label(f"number input for {text('generate.steps')}")).to_have_value("3")
+    other.locator("#generate-run").click()
+    finished(other, "Generate")
+    again = _download(other, tmp_path / "again.png")
+    assert PIL.ImageChops.difference(PIL.Image.open(first), PIL.Image.open(again)).getbbox() is None
+
+    _drop(other, PHOTO.read_bytes())
+    expect(other.locator("#generate-status")).to_have_text(text("errors.recipe_missing"))
+
+
+def test_a_drawn_picture_goes_to_another_tab_and_on(visit: Visit) -> None:
+    page = visit("Generate")
+    page.locator("#generate-send-caption").click()
+    expect(page.locator("#generate-status")).to_have_text(text("errors.nothing_to_send"))
+    run_example(page, "Generate")
+    page.locator("#generate-send-caption").click()
+    expect(page.locator("#caption-photo img")).to_be_visible()
+    page.locator("#caption-run").click()
+    finished(page, "Caption")
+    page.locator("#caption-send-classify").click()
+    expect(page.locator("#classify-photo img")).to_be_visible()
+    page.locator("#classify-run").click()
+    finished(page, "Classify")
+
+
+def _upload(page: Page, task: str, name: str, kind: str, data: bytes) -> None:
+    field = page.locator(f"#{task}-photo input[type=file]").first
+    field.set_input_files({"name": name, "mimeType": kind, "buffer": data})
+
+
+def _download(page: Page, path: Path) -> Path:
+    with page.expect_download() as waiting:
+        page.locator("#generate-download").click()
+    waiting.value.save_as(path)
+    return path
+
+
+def _drop(page: Page, data: bytes) -> None:
+    """Drops a file on the middle of the Generate tab."""
+    choose(page, "Generate")
+    transfer = page.evaluate_handle(
+        """(data) => {
+            const files = new DataTransfer();
+            const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+            files.items.add(new File([bytes], "picture.png", { type: "image/png" }));
+            return files;
+        }""",
+        base64.b64encode(data).decode(),
+    )
+    page.locator("#generate-tab .card").dispatch_event("drop", {"dataTransfer": transfer})

@@ -1,0 +1,143 @@
+"""What a visitor does on each tab: an example, own words, keys, Stop, a follow-up question, a reload."""
+
+import json
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from pipelines.errors import text
+from tools.server import Server
+
+from .conftest import Visit, choose, finished, run_example
+
+
+def test_a_click_on_an_example_classifies_it(page: Page) -> None:
+    run_example(page, "Classify")
+    result = page.locator("#classify-result")
+    expect(result.locator(".bar")).to_have_count(5)
+    expect(result.locator("tbody tr")).to_have_count(len(text("classify.first_labels").split(",")))
+
+
+def test_a_click_on_an_example_describes_it(page: Page) -> None:
+    run_example(page, "Caption")
+    expect(page.locator("#caption-result .said")).to_have_text(re.compile(r"\w"))
+
+
+def test_a_click_on_an_example_draws_it(page: Page) -> None:
+    run_example(page, "Generate")
+    expect(page.locator("#generate-result img").first).to_be_visible()
+    expect(page.locator("#generate-detail")).to_contain_text("Seed")
+
+
+def test_a_follow_up_keeps_the_talk_and_another_photo_starts_anew(page: Page) -> None:
+    run_example(page, "Ask", 0)
+    messages = page.locator("#ask-result .message-row")
+    expect(messages).to_have_count(2)
+    page.get_by_label(text("ask.question")).fill("What color is it? ![](http://elsewhere.example/a.png)")
+    page.keyboard.press("Enter")
+    expect(messages).to_have_count(4)
+    finished(page, "Ask")
+    expect(messages.nth(2)).to_contain_text("elsewhere.example")  # as it was typed, not as a picture
+    expect(page.get_by_label(text("ask.question"))).to_have_value("")
+    page.locator("#ask-examples .gallery-item").nth(1).click()
+    expect(messages).to_have_count(2)
+    finished(page, "Ask")
+    page.locator("#ask-new").click()
+    expect(messages).to_have_count(0)
+
+
+def test_own_labels_run_by_keys_and_are_shown_as_typed(page: Page) -> None:
+    run_example(page, "Classify")
+    hostile = "<img src=x onerror=alert(1)>"
+    labels = page.get_by_label(text("classify.labels"), exact=True)
+    labels.fill(f"one thing, {hostile}, one thing")
+    expect(page.locator("#classify-run")).to_have_text(text("classify.run_many", count=2))
+    labels.press("Control+Enter")
+    expect(page.locator("#classify-result tbody tr")).to_have_count(2)
+    expect(page.locator("#classify-result .bar", has_text=hostile)).to_have_count(1)
+    expect(page.locator("#classify-result")).to_contain_text(text("notes.labels_merged", count=1))
+
+
+def test_a_ready_made_list_fills_the_labels(page: Page) -> None:
+    page.locator("#classify-ready input").click()
+    page.get_by_role("option", name="cifar-10").click()
+    expect(page.locator("#classify-run")).to_have_text(text("classify.run_many", count=10))
+    expect(page.get_by_label(text("classify.labels"), exact=True)).to_have_value(re.compile("airplane"))
+
+
+def test_a_double_click_starts_one_job(server: Server, visit: Visit) -> None:
+    page = visit("Caption")
+    run_example(page, "Caption")
+    before = _jobs(server, "caption")
+    page.locator("#caption-run").dblclick()
+    expect(page.locator("#caption-run")).to_be_enabled()
+    finished(page, "Caption")
+    run_example(page, "Classify")
+    assert _jobs(server, "caption") == before + 1
+
+
+def test_what_is_missing_is_said_and_the_next_run_works(visit: Visit) -> None:
+    page = visit("Ask")
+    page.get_by_label(text("ask.question")).fill("What is it?")
+    page.locator("#ask-run").click()
+    expect(page.locator("#ask-status")).to_have_text(text("errors.photo_missing"))
+    expect(page.get_by_label(text("ask.question"))).to_have_value("What is it?")
+    run_example(page, "Ask")
+    expect(page.locator("#ask-status")).to_have_text(text("page.result"))
+
+
+def test_stop_ends_the_work_within_two_seconds(visit: Visit) -> None:
+    page = visit("Generate")
+    _many_steps(page)
+    page.locator("#generate-stop").click()
+    # "Stopped" is shown after the pipeline's generator is closed: its thread has ended then.
+    expect(page.locator("#generate-status")).to_have_text(text("page.stopped"), timeout=2000)
+    expect(page.locator("#generate-run")).to_be_enabled()
+    run_example(page, "Classify")
+
+
+def test_a_reload_finds_the_running_job_and_the_finished_one(visit: Visit) -> None:
+    page = visit("Caption")
+    run_example(page, "Caption", 1)
+    said = page.locator("#caption-result .said").inner_text()
+    choose(page, "Generate")
+    _many_steps(page)
+    page.reload()
+    choose(page, "Caption")
+    expect(page.locator("#caption-result .said")).to_have_text(said)
+    choose(page, "Generate")
+    expect(page.locator("#generate-status")).to_contain_text("step")
+    page.locator("#generate-stop").click()
+    expect(page.locator("#generate-status")).to_have_text(text("page.stopped"))
+
+
+def test_another_visitor_sees_nothing_of_it(visit: Visit) -> None:
+    run_example(visit(), "Classify")
+    other = visit()
+    expect(other.locator("#classify-result")).to_have_text(text("classify.empty"))
+    expect(other.locator("#classify-made")).to_have_text("")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_phone_shows_all_tabs_and_nothing_is_wider_than_it(visit: Visit, theme: str) -> None:
+    page = visit(theme=theme, width=390, height=844)
+    for tab in ("Classify", "Caption", "Ask", "Generate"):
+        choose(page, tab)
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
+
+
+def _many_steps(page: Page) -> None:
+    """Starts a drawing that takes minutes."""
+    page.get_by_role("button", name=text("page.options")).click()
+    page.get_by_label(f"number input for {text('generate.steps')}").fill("100")
+    page.get_by_label(f"number input for {text('generate.count')}").fill("4")
+    page.get_by_label(text("generate.prompt"), exact=True).fill("a red apple")
+    page.keyboard.press("Enter")
+    expect(page.locator("#generate-status")).to_contain_text("step")
+
+
+def _jobs(server: Server, task: str) -> int:
+    """How many jobs of a task have ended, by the log."""
+    lines = server.log.read_text("utf-8", errors="replace").splitlines()
+    return sum(json.loads(line[line.index("{") :])["task"] == task for line in lines if "quartet.jobs {" in line)
