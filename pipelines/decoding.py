@@ -50,6 +50,13 @@ class Recorder(LogitsProcessor):
         return scores[rows[0, 0]]
 
 
+class _NoEcho(LogitsProcessor):
+    """Forbids the same token twice in a row ("a large large dog"), which small models fall into."""
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        return scores.scatter(1, input_ids[:, -1:], -math.inf)
+
+
 class _EnoughWords(StoppingCriteria):
     def __init__(self, count: Callable[[torch.Tensor], int], most: int) -> None:
         self.count, self.most = count, most
@@ -84,9 +91,7 @@ def write(
         count = _EnoughWords(
             lambda row: len(tokenizer.decode(row[recorder.start :], skip_special_tokens=True).split()), max_words
         )
-        out = _generate(
-            loaded, inputs, max_words, beams, LogitsProcessorList([recorder]), StoppingCriteriaList([count])
-        )
+        out = _generate(loaded, inputs, max_words, beams, recorder, StoppingCriteriaList([count]))
         tokens = out.sequences[0, recorder.start :].tolist()
         words = words_so_far(tokens, recorder)
         text = _text(prefix, words)
@@ -96,7 +101,7 @@ def write(
         """Other complete texts by beam search, each with its own probability: the product over its tokens."""
         recorder = Recorder(lambda recorder, ids: emit(Progress("weighing")))
         out = _generate(
-            loaded, inputs, max_words, others + 1, LogitsProcessorList([recorder]), None,
+            loaded, inputs, max_words, others + 1, recorder, None,
             num_return_sequences=others + 1, length_penalty=0.0, output_scores=True,
         )  # fmt: skip
         found: dict[str, float] = {}
@@ -111,14 +116,15 @@ def write(
 
 
 def _generate(
-    loaded: Loaded, inputs: dict[str, Any], max_words: int, beams: int, recorder: Any, stopping: Any, **more: Any
+    loaded: Loaded, inputs: dict[str, Any], max_words: int, beams: int, recorder: Recorder, stopping: Any, **more: Any
 ) -> Any:
+    echo = [_NoEcho()] if loaded.row.options.get("no_echo") else []
     return loaded.model.generate(
         **inputs,
         do_sample=False,
         num_beams=beams,
         max_new_tokens=max_words * TOKENS_PER_WORD,
-        logits_processor=recorder,
+        logits_processor=LogitsProcessorList([*echo, recorder]),
         stopping_criteria=stopping,
         return_dict_in_generate=True,
         pad_token_id=loaded.tokenizer.pad_token_id,
