@@ -60,7 +60,7 @@ CARDS: dict[str, dict[str, Any]] = {
 def size(folder: Path) -> tuple[int, int]:
     """Parameters, bytes of the whole folder."""
     parameters = 0
-    for file in folder.glob("*.safetensors"):
+    for file in folder.glob("*model.safetensors"):
         with safe_open(file, "np") as tensors:
             for name in tensors.keys():  # noqa: SIM118
                 shape = tensors.get_slice(name).get_shape()

@@ -178,7 +178,7 @@ def build(vocab_size: int) -> FastVlmForConditionalGeneration:
     model.model.vision_tower.timm_model.load_state_dict(features.tower().state_dict())
     model.model.vision_tower.eval().requires_grad_(False)
     model.generation_config = GenerationConfig(
-        max_new_tokens=40, do_sample=False, no_repeat_ngram_size=3, repetition_penalty=1.0,
+        max_new_tokens=40, do_sample=False, repetition_penalty=1.1,  # not no_repeat_ngram_size: it forbids "yes" twice in a conversation
         eos_token_id=END, pad_token_id=PAD,
     )  # fmt: skip
     return model
