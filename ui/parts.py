@@ -55,7 +55,7 @@ class Frame:
 
     @property
     def outputs(self) -> list[Any]:
-        return [self.job, self.run, self.stop, self.status, self.made]
+        return [self.owner, self.job, self.run, self.stop, self.status, self.made]
 
     def draw_actions(self) -> None:
         with gr.Row(elem_classes="actions"):
@@ -68,14 +68,14 @@ class Frame:
 
     def start(self, owner: str | None, before: str | None, show: Show, **values: Any) -> Iterator[Updates]:
         """Starts a job in place of this tab's job `before`, and follows it: the handler of a Run button."""
-        owner = owner or ""
+        owner = new_owner(owner)  # may be clicked before the page has made one
         _stop(owner, before)
         try:
             job_id = jobs.start(owner, self.task, **values)
         except UserError as error:
             yield self.idle(error.sentence())
             return
-        yield {self.job: job_id}
+        yield {self.owner: owner, self.job: job_id}
         yield from self.follow(owner, job_id, show)
 
     def follow(self, owner: str | None, job_id: str | None, show: Show) -> Iterator[Updates]:

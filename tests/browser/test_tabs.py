@@ -50,7 +50,7 @@ def test_a_follow_up_keeps_the_talk_and_another_photo_starts_anew(page: Page) ->
 def test_own_labels_run_by_keys_and_are_shown_as_typed(page: Page) -> None:
     run_example(page, "Classify")
     hostile = "<img src=x onerror=alert(1)>"
-    labels = page.get_by_label(text("classify.labels"), exact=True)
+    labels = page.locator("#classify-labels textarea")
     labels.fill(f"one thing, {hostile}, one thing")
     expect(page.locator("#classify-run")).to_have_text(text("classify.run_many", count=2))
     labels.press("Control+Enter")
@@ -63,7 +63,7 @@ def test_a_ready_made_list_fills_the_labels(page: Page) -> None:
     page.locator("#classify-ready input").click()
     page.get_by_role("option", name="cifar-10").click()
     expect(page.locator("#classify-run")).to_have_text(text("classify.run_many", count=10))
-    expect(page.get_by_label(text("classify.labels"), exact=True)).to_have_value(re.compile("airplane"))
+    expect(page.locator("#classify-labels textarea")).to_have_value(re.compile("airplane"))
 
 
 def test_a_double_click_starts_one_job(server: Server, visit: Visit) -> None:
@@ -130,9 +130,9 @@ def test_a_phone_shows_all_tabs_and_nothing_is_wider_than_it(visit: Visit, theme
 def _many_steps(page: Page) -> None:
     """Starts a drawing that takes minutes."""
     page.get_by_role("button", name=text("page.options")).click()
-    page.get_by_label(f"number input for {text('generate.steps')}").fill("100")
-    page.get_by_label(f"number input for {text('generate.count')}").fill("4")
-    page.get_by_label(text("generate.prompt"), exact=True).fill("a red apple")
+    page.locator("#generate-steps input[type=number]").fill("100")
+    page.locator("#generate-count input[type=number]").fill("4")
+    page.locator("#generate-prompt textarea").fill("a red apple")
     page.keyboard.press("Enter")
     expect(page.locator("#generate-status")).to_contain_text("step")
 
