@@ -42,6 +42,7 @@ train-clip: $(VENV)/train.stamp
 	$(PY) -m tools.training.train_clip
 	$(PY) -m tools.training.calibrate
 	$(PY) -m tools.training.label_embeddings
+	$(PY) -m tools.training.label_embeddings
 
 train-vlm: $(VENV)/train.stamp
 	$(PY) -m tools.training.train_vlm
