@@ -110,7 +110,6 @@ def measure(count: int) -> dict[str, Any]:
 def card(results: dict[str, Any], folder: Path) -> str:
     row = catalog.find("generate", "quartet-brush")
     log = [line.split(",") for line in (packages.BUILD / "brush" / "loss.csv").read_text().split()]
-    steps = int(log[-1][0])
     megabytes = sum(path.stat().st_size for path in folder.rglob("*.safetensors")) / 1e6
     table = "\n".join(f"| {name} | {value:.2f} |" for name, value in results.items() if isinstance(value, float))
     return f"""---
@@ -134,7 +133,7 @@ cut vocabulary as text encoder.
 - The weights: MIT.
 
 ## Figures
-{steps * 32:,} pictures seen in training (loss {float(log[-1][1]):.3f}). Measured by `make eval-brush` on prompts
+{int(log[-1][2]):,} pictures seen in training (loss {float(log[-1][1]):.3f}). Measured by `make eval-brush` on prompts
 {results["prompts"]} (single, unseen words, held-out colours), default settings, one seed a prompt; the recogniser is
 EfficientNet-Lite0 on the art, which had no part in the training.
 

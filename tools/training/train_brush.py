@@ -124,13 +124,13 @@ def train(options: argparse.Namespace) -> None:
     model, average = new_transformer(), new_transformer()
     average.load_state_dict(model.state_dict())
     optimizer = torch.optim.AdamW(model.parameters(), lr=options.rate, betas=(0.9, 0.95), weight_decay=0.01)
-    step, best = 0, work / "checkpoint.pt"
+    step, pictures, best = 0, 0, work / "checkpoint.pt"
     if best.exists():
         state = torch.load(best, weights_only=True)
         model.load_state_dict(state["model"])
         average.load_state_dict(state["average"])
         optimizer.load_state_dict(state["optimizer"])
-        step = state["step"]
+        step, pictures = state["step"], state["pictures"]
         print(f"resumed at step {step}", flush=True)
     sampler = Sampler(art, options.mix, seed=options.seed + step)
     rng = random.Random(options.seed + step)
@@ -158,7 +158,7 @@ def train(options: argparse.Namespace) -> None:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        step += 1
+        step, pictures = step + 1, pictures + options.batch
         decay = min(0.9995, (step + 1) / (step + 20))
         with torch.no_grad():
             torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
@@ -169,24 +169,29 @@ def train(options: argparse.Namespace) -> None:
                 f"{time.strftime('%H:%M:%S')} step {step} loss {np.mean(losses):.4f} {rate:.1f} pictures/s", flush=True
             )
             with open(work / "loss.csv", "a") as file:
-                file.write(f"{step},{np.mean(losses):.5f}\n")
+                file.write(f"{step},{np.mean(losses):.5f},{pictures}\n")
             losses = []
         if time.time() - saved > options.save_minutes * 60:
             saved = time.time()
-            _save(best, model, average, optimizer, step)
+            _save(best, model, average, optimizer, step, pictures)
         if time.time() - drawn > options.sheet_minutes * 60:
             drawn = time.time()
             sheet(pipeline(average, texts), work / f"sheet_{step:06d}.png")
-    _save(best, model, average, optimizer, step)
+    _save(best, model, average, optimizer, step, pictures)
     sheet(pipeline(average, texts), work / f"sheet_{step:06d}.png")
 
 
 def _save(
-    path: Path, model: torch.nn.Module, average: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int
+    path: Path,
+    model: torch.nn.Module,
+    average: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    step: int,
+    pictures: int,
 ) -> None:
     """Writes beside and moves, so that a kill leaves the last whole checkpoint."""
     state = {"model": model.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
-    torch.save({**state, "step": step}, path.with_suffix(".new"))
+    torch.save({**state, "step": step, "pictures": pictures}, path.with_suffix(".new"))
     path.with_suffix(".new").replace(path)
 
 
