@@ -18,7 +18,7 @@ SILENCE: Talk = {"photo": None, "pairs": []}
 def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
     """Draws the tab. The conversation is kept in the browser and never on the server."""
     frame = parts.Frame("ask", owner, chosen)
-    talk = gr.BrowserState(SILENCE, storage_key="quartet-talk")
+    talk = gr.BrowserState(SILENCE, storage_key="quartet-talk", render=False)
     with gr.Row(equal_height=False):
         with gr.Column():
             photo = parts.photo(frame)

@@ -74,7 +74,9 @@ def build(settings: Settings) -> gr.Blocks:
             for task, tab in TABS.items():
                 with gr.Tab(text(f"{task}.tab"), id=task, elem_id=f"{task}-tab"):
                     built[task] = tab.build(owner, settings.models.get(task))
-        for one in built.values():
+        for one in built.values():  # what the browser keeps: inside a tab it is not read before the tab is shown
+            for kept in (one.frame.job, *one.resume_values):
+                kept.render()
             for other, button in one.send.items():
                 button.click(_sender(other), one.picture, [built[other].target, tabs, one.frame.status], **parts.QUIET)
         loaded = page.load(parts.new_owner, owner, owner, **parts.QUIET)

@@ -34,7 +34,7 @@ class Frame:
     def __init__(self, task: str, owner: gr.BrowserState, chosen: str | None) -> None:
         row = catalog.find(task, chosen)
         self.task, self.owner = task, owner
-        self.job = gr.BrowserState(storage_key=f"quartet-{task}")
+        self.job = gr.BrowserState(storage_key=f"quartet-{task}", render=False)  # the page places it outside the tabs
         self.run = gr.Button(
             text(f"{task}.run"), variant="primary", elem_classes="run", elem_id=f"{task}-run", render=False
         )
@@ -80,8 +80,8 @@ class Frame:
 
     def follow(self, owner: str | None, job_id: str | None, show: Show) -> Iterator[Updates]:
         """Shows a job until it is finished; after a reload, one that was started before."""
-        if not job_id:
-            yield self.idle()
+        if not job_id:  # nothing to find; the status line stays, since a visitor may be told something there already
+            yield {self.run: gr.update(interactive=True)}
             return
         try:
             for snapshot in jobs.watch(job_id, owner or ""):
