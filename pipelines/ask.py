@@ -4,7 +4,7 @@ import time
 from collections.abc import Generator, Sequence
 from typing import Any
 
-from pipelines import catalog, decoding, hub, inputs, runtime
+from pipelines import catalog, decoding, inputs, runtime
 from pipelines.inputs import Photo
 from pipelines.loaders import Loaded
 from pipelines.results import Answer, Partial, Progress, last
@@ -27,7 +27,7 @@ def stream(
     start = time.perf_counter()
     picture = inputs.photo(photo)
     question = inputs.words(question, "question")
-    turns = tuple((inputs.words(q, "question"), inputs.optional_words(a, "answer")) for q, a in history)
+    turns = inputs.history(history)
     max_words = inputs.number(max_words, "max_words", 1, 200)
     row = catalog.find("ask", model)
     yield from runtime.prepare(row)
@@ -35,10 +35,7 @@ def stream(
         yield Progress("looking")
         written = yield from FAMILIES[row.family](loaded, picture, question, turns, max_words)
         yield Answer(
-            model=row.id,
-            revision=hub.revision(row),
-            device=str(loaded.device),
-            seconds=time.perf_counter() - start,
+            **runtime.made(loaded, start),
             text=written.text,
             words=written.words,
             confidence=written.confidence,

@@ -4,7 +4,7 @@ import time
 from collections.abc import Generator
 from typing import Any
 
-from pipelines import catalog, decoding, hub, inputs, runtime
+from pipelines import catalog, decoding, inputs, runtime
 from pipelines.inputs import Photo
 from pipelines.loaders import Loaded
 from pipelines.results import Caption, Partial, Progress, last
@@ -27,10 +27,7 @@ def stream(
         yield Progress("looking")
         written = yield from FAMILIES[row.family](loaded, picture, beams, max_words, prompt)
         yield Caption(
-            model=row.id,
-            revision=hub.revision(row),
-            device=str(loaded.device),
-            seconds=time.perf_counter() - start,
+            **runtime.made(loaded, start),
             text=written.text,
             words=written.words,
             confidence=written.confidence,

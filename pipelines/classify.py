@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import normalize
 
-from pipelines import catalog, hub, inputs, runtime
+from pipelines import catalog, inputs, runtime
 from pipelines.errors import UserError
 from pipelines.inputs import Photo
 from pipelines.loaders import Loaded
@@ -47,10 +47,7 @@ def stream(
         cosine = texts @ _photo_embeddings(loaded, [picture])[0]  # [n]
         probability = (cosine * loaded.model.logit_scale.exp().float().cpu()).softmax(0)
         yield Classification(
-            model=row.id,
-            revision=hub.revision(row),
-            device=str(loaded.device),
-            seconds=time.perf_counter() - start,
+            **runtime.made(loaded, start),
             labels=names,
             cosine=tuple(cosine.tolist()),
             probability=tuple(probability.tolist()),

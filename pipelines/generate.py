@@ -50,10 +50,7 @@ def stream(
             pictures.append((yield from FAMILIES[row.family](loaded, settings, one)))
         recipe = {"model": row.id, "revision": hub.revision(row), "device": str(loaded.device), **settings}
         yield Pictures(
-            model=row.id,
-            revision=hub.revision(row),
-            device=str(loaded.device),
-            seconds=time.perf_counter() - start,
+            **runtime.made(loaded, start),
             pictures=tuple(pictures),
             seeds=seeds,
             recipes=tuple({**recipe, "seed": str(one), "torch": torch.__version__} for one in seeds),

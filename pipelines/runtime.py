@@ -4,10 +4,12 @@ import contextlib
 import gc
 import os
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 import torch
@@ -123,6 +125,16 @@ def prepare(row: Row) -> Iterator[Progress]:
     yield from hub.fetch(row)
     if not loaded(row):
         yield Progress("loading", values={"model": row.name})
+
+
+def made(loaded: Loaded, start: float) -> dict[str, Any]:
+    """What every result says of its making (`results.Result`); `start` is the request's, by `time.perf_counter`."""
+    return {
+        "model": loaded.row.id,
+        "revision": hub.revision(loaded.row),
+        "device": str(loaded.device),
+        "seconds": time.perf_counter() - start,
+    }
 
 
 def _folder(row: Row) -> Path:

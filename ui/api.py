@@ -5,7 +5,6 @@ from typing import Any
 
 import gradio as gr
 
-from pipelines import inputs
 from pipelines.errors import UserError
 from pipelines.results import Classification, Pictures, Result
 from ui import files, jobs
@@ -80,7 +79,7 @@ def ask(
             photo=_path(photo),
             question=question,
             model=model,
-            history=inputs.history(history),
+            history=history or (),
             max_words=max_words,
         )
     )

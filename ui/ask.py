@@ -11,7 +11,6 @@ from pipelines.results import Answer, Partial
 from ui import jobs, parts
 
 Talk = dict[str, Any]  # "photo": which photo it is about; "pairs": [question, answer], "" where none has come yet
-SMALLEST = 0.005  # other answers that are less likely are not worth a bar
 SILENCE: Talk = {"photo": None, "pairs": []}
 
 
@@ -111,5 +110,5 @@ def _detail(result: Answer) -> str:
     sure = text("page.confidence", confidence=parts.percent(result.confidence))
     if result.confidence < parts.UNSURE:
         sure = f"{text('ask.not_sure')} {sure}"
-    others = "".join(parts.bar(other, share) for other, share in result.others if share >= SMALLEST)
+    others = "".join(parts.bar(other, share) for other, share in result.others)
     return parts.line(sure) + (parts.line(text("ask.others")) + others if others else "")
