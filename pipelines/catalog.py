@@ -14,10 +14,21 @@ BUNDLED = "bundled"
 
 
 @dataclass(frozen=True)
+class Helper:
+    """Another hub repository that a model needs (a tokenizer, a tiny decoder), with the files to take of it."""
+
+    source: str
+    revision: str
+    patterns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Row:
     """One model. `source` is a folder under `assets/models` (where `revision` is "bundled") or a hub name.
 
-    `parameters` counts weights; `download_bytes` and `memory_bytes` are bytes, the latter loaded in fp32 on a CPU.
+    `parameters` counts weights; `download_bytes` (helpers included) and `memory_bytes` are bytes, the latter loaded in
+    fp32 on a CPU. `patterns` says which files of the repository are needed (none: what the family reads), `variant`
+    which of diffusers' copies of the weights. A task's default in a preset is its first row with that preset.
     `defaults` holds the settings that the model wants, by the argument names of its task's `stream`;
     `options` what its family needs to know (templates, calibration, prompts)."""
 
@@ -34,6 +45,10 @@ class Row:
     languages: tuple[str, ...]
     note: str
     cpu: bool
+    patterns: tuple[str, ...] = ()
+    variant: str = ""
+    presets: tuple[str, ...] = ()
+    helpers: tuple[Helper, ...] = ()
     defaults: dict[str, Any] = field(default_factory=dict, hash=False)
     options: dict[str, Any] = field(default_factory=dict, hash=False)
 
@@ -51,7 +66,13 @@ class Row:
 def _all() -> tuple[Row, ...]:
     with open(Path(__file__).with_suffix(".toml"), "rb") as file:
         entries = tomllib.load(file)["model"]
-    return tuple(Row(**entry | {name: tuple(entry[name]) for name in ("tasks", "languages")}) for entry in entries)
+    return tuple(map(_row, entries))
+
+
+def _row(entry: dict[str, Any]) -> Row:
+    lists = {name: tuple(entry.get(name, ())) for name in ("tasks", "languages", "patterns", "presets")}
+    helpers = (Helper(**one | {"patterns": tuple(one["patterns"])}) for one in entry.get("helpers", ()))
+    return Row(**entry | lists | {"helpers": tuple(helpers)})
 
 
 def rows(task: str | None = None) -> tuple[Row, ...]:

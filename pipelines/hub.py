@@ -3,7 +3,7 @@
 from collections.abc import Generator
 from pathlib import Path
 
-from pipelines.catalog import Row
+from pipelines.catalog import Helper, Row
 from pipelines.results import Progress
 
 
@@ -19,6 +19,11 @@ def fetch(row: Row) -> Generator[Progress, None, None]:
 
 def local_folder(row: Row) -> Path:
     """Where the files of a hub model lie."""
+    raise NotImplementedError
+
+
+def helper_folder(helper: Helper) -> Path:
+    """Where the files of a helper repository lie."""
     raise NotImplementedError
 
 
