@@ -57,4 +57,12 @@ def _chat(
     return (yield from decoding.write(loaded, batch, max_words=max_words, others=others))
 
 
-FAMILIES = {"chat": _chat}
+def _blip(
+    loaded: Loaded, picture: Any, question: str, turns: Turns, max_words: int
+) -> Generator[Progress | Partial, None, decoding.Written]:
+    """BLIP's class for question answering, which answers each question by itself. Source: Li et al., BLIP, 2022."""
+    batch = decoding.to_device(loaded, loaded.processor(images=picture, text=question, return_tensors="pt"))
+    return (yield from decoding.write(loaded, batch, max_words=max_words))
+
+
+FAMILIES = {"chat": _chat, "blip": _blip}

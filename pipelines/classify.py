@@ -19,6 +19,7 @@ from pipelines.results import Classification, Progress, last
 
 BATCH = 64  # texts encoded between two signs of life
 MEMO = 20_000  # label embeddings kept with a model
+NEUTRAL = "something"  # a label that is true of any photo
 
 
 def stream(
@@ -44,14 +45,15 @@ def stream(
     with runtime.lend(row) as loaded:
         texts = yield from label_embeddings(loaded, names, wanted)  # [n, d]
         yield Progress("looking")
-        cosine = texts @ _photo_embeddings(loaded, [picture])[0]  # [n]
+        vector = _photo_embeddings(loaded, [picture])[0]  # [d]
+        cosine = texts @ vector  # [n]
         probability = (cosine * loaded.model.logit_scale.exp().float().cpu()).softmax(0)
         yield Classification(
             **runtime.made(loaded, start),
             labels=names,
             cosine=tuple(cosine.tolist()),
             probability=tuple(probability.tolist()),
-            independent=tuple(_independent(loaded, cosine).tolist()),
+            independent=tuple((yield from _independent(loaded, vector, cosine, wanted)).tolist()),
             top_k=top_k,
             notes=notes,
         )
@@ -135,10 +137,17 @@ def label_embeddings(
     return found
 
 
-def _independent(loaded: Loaded, cosine: torch.Tensor) -> torch.Tensor:
+def _independent(
+    loaded: Loaded, photo: torch.Tensor, cosine: torch.Tensor, templates: tuple[str, ...]
+) -> Generator[Progress, None, torch.Tensor]:
     """The probability that a label is true of the photo, whatever the other labels: the model's own sigmoid where it
-    was trained with one (SigLIP), else the row's calibration [a, b] on held-out photos: sigmoid(a cosine + b)."""
+    was trained with one (SigLIP), the row's calibration [a, b] on held-out photos where there is one, sigmoid(a cosine
+    + b), else what softmax gives the label against `NEUTRAL`, which is true of any photo."""
+    scale = loaded.model.logit_scale.exp().float().cpu()
     if (bias := getattr(loaded.model, "logit_bias", None)) is not None:
-        return torch.sigmoid(cosine * loaded.model.logit_scale.exp().float().cpu() + bias.float().cpu())
-    a, b = loaded.row.options["calibration"]
-    return torch.sigmoid(a * cosine + b)
+        return torch.sigmoid(cosine * scale + bias.float().cpu())
+    if calibration := loaded.row.options.get("calibration"):
+        a, b = calibration
+        return torch.sigmoid(a * cosine + b)
+    neutral = yield from label_embeddings(loaded, [NEUTRAL], templates)  # [1, d]
+    return torch.sigmoid(scale * (cosine - neutral[0] @ photo))

@@ -127,7 +127,6 @@ def _generate(
         logits_processor=LogitsProcessorList([*echo, recorder]),
         stopping_criteria=stopping,
         return_dict_in_generate=True,
-        pad_token_id=loaded.tokenizer.pad_token_id,
         **more,
     )
 
@@ -147,10 +146,23 @@ def chat_inputs(loaded: Loaded, picture: Any, turns: Sequence[tuple[str, str]], 
         messages.append({"role": "user", "content": [*content, {"type": "text", "text": question}]})
         if i < len(turns):
             messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
-    prompt = loaded.processor.apply_chat_template(messages, add_generation_prompt=True)
-    batch = loaded.processor(text=prompt + prefix, images=[picture], return_tensors="pt").to(loaded.device.kind)
+    options, bos = loaded.row.options, loaded.tokenizer.bos_token
+    prompt = loaded.processor.apply_chat_template(messages, add_generation_prompt=True, **options.get("template", {}))
+    batch = loaded.processor(
+        text=prompt + prefix,
+        images=[picture],
+        return_tensors="pt",
+        add_special_tokens=not (bos and prompt.startswith(bos)),  # else it would have them twice
+        **options.get("images", {}),
+    )
+    return to_device(loaded, batch)
+
+
+def to_device(loaded: Loaded, batch: Any) -> dict[str, Any]:
+    """A processor's tensors on the model's device, those with fractions in its number type."""
     return {
-        name: value.to(loaded.device.dtype) if value.is_floating_point() else value for name, value in batch.items()
+        name: value.to(loaded.device.kind, loaded.device.dtype if value.is_floating_point() else None)
+        for name, value in batch.items()
     }
 
 
@@ -161,6 +173,8 @@ def words_of(tokenizer: Any, tokens: list[int], recorder: Recorder, ends: set[in
     words: list[Word] = []
     text = ""
     for i, token in enumerate(tokens):
+        if token in ends and not words:
+            continue  # an encoder-decoder model writes its own beginning first
         if token in ends:
             break
         longer = tokenizer.decode(tokens[: i + 1], skip_special_tokens=True)

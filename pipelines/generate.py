@@ -110,7 +110,9 @@ def _diffusers(loaded: Loaded, settings: dict[str, Any], seed: int) -> Generator
 
     def call(emit: Callable[[Partial], None]) -> PIL.Image.Image:
         pipe = copy.copy(loaded.model)
-        pipe.scheduler = _watched(loaded.model.scheduler, lambda *seen: emit(_preview(pipe, settings["steps"], *seen)))
+        pipe.scheduler = _watched(
+            loaded.model.scheduler, lambda *seen: emit(_preview(loaded, settings["steps"], *seen))
+        )
         arguments = {
             "prompt": settings["prompt"],
             "negative_prompt": settings["negative"],
@@ -118,10 +120,12 @@ def _diffusers(loaded: Loaded, settings: dict[str, Any], seed: int) -> Generator
             "guidance_scale": settings["guidance"],
             "width": settings["width"],
             "height": settings["height"],
-            "generator": torch.Generator(loaded.device.kind).manual_seed(generator_seed(seed)),
+            "generator": torch.Generator().manual_seed(generator_seed(seed)),  # the same noise on every device
             **loaded.row.options.get("call", {}),
         }
         taken = inspect.signature(pipe.__call__).parameters
+        if settings["steps"] != 2:
+            arguments["intermediate_timesteps"] = None  # Sana-Sprint's, which are for two steps
         out = pipe(**{name: value for name, value in arguments.items() if name in taken})
         if any(getattr(out, "nsfw_content_detected", None) or []):  # the pipeline has blackened the picture
             raise UserError("picture_withheld", model=loaded.row.name)
@@ -142,7 +146,7 @@ def _watched(scheduler: Any, seen: Callable[[int, torch.Tensor | None], None]) -
         as_dict = named.pop("return_dict", True)
         index = scheduler.step_index
         out = original(model_output, timestep, sample, *more, **named, return_dict=True)
-        clean = getattr(out, "pred_original_sample", None)
+        clean = getattr(out, "pred_original_sample", getattr(out, "denoised", None))
         if clean is None and "flow" in type(scheduler).__name__.lower():
             clean = sample - scheduler.sigmas[index or 0] * model_output
         taken += 1
@@ -153,11 +157,15 @@ def _watched(scheduler: Any, seen: Callable[[int, torch.Tensor | None], None]) -
     return scheduler
 
 
-def _preview(pipe: Any, steps: int, step: int, clean: torch.Tensor | None) -> Partial:
-    """A picture of what is predicted so far, where the model works on pixels: [1, 3, height, width] in -1 to 1."""
+def _preview(loaded: Loaded, steps: int, step: int, clean: torch.Tensor | None) -> Partial:
+    """A picture of what is predicted so far, where the model works on pixels or has a tiny decoder for its latents."""
+    pipe, decoder = loaded.model, loaded.tiny_decoder
+    pixels = clean if getattr(pipe, "vae", None) is None else None  # [1, 3, height, width] in -1 to 1
+    if decoder is not None and clean is not None:
+        pixels = decoder.decode(clean.to(decoder.device, decoder.dtype)).sample
     picture = None
-    if clean is not None and getattr(pipe, "vae", None) is None:
-        picture = pipe.image_processor.postprocess(clean.float().clamp(-1, 1), output_type="pil")[0]
+    if pixels is not None:
+        picture = pipe.image_processor.postprocess(pixels.float().clamp(-1, 1), output_type="pil")[0]
     return Partial(picture=picture, step=step, steps=steps)
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
+from pipelines import hub
 from pipelines.catalog import Row
-from pipelines.device import DTYPES, Device
+from pipelines.device import Device
 from pipelines.errors import UserError
 
 log = logging.getLogger("quartet.loaders")
@@ -22,21 +23,25 @@ LABELS_FILE = "label_embeddings.safetensors"
 @dataclass
 class Loaded:
     """A model ready to use. `model` and `processor` are the library's own objects; `memo` keeps what was computed
-    with this model and is dropped with it (text embeddings)."""
+    with this model and is dropped with it (text embeddings); `tiny_decoder` makes previews of latents."""
 
     row: Row
     device: Device
     model: Any
     processor: Any = None
     tokenizer: Any = None
+    tiny_decoder: Any = None
     memo: OrderedDict[Any, Any] = field(default_factory=OrderedDict)
 
 
 def load(row: Row, folder: Path, device: Device) -> Loaded:
-    """Loads the model whose files lie in `folder`. Raises `UserError("model_broken")` where they can't be read."""
+    """Loads the model whose files lie in `folder`. Raises `UserError`: "model_broken" where they can't be read,
+    "model_pickled" where the weights come in a format that can run code."""
     if precision := row.options.get(f"{device.kind}_precision"):
         device = Device(device.kind, precision, device.reason)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    if not any(folder.rglob("*.safetensors")):
+        raise UserError("model_pickled" if any(folder.iterdir()) else "model_broken", model=row.name)
     try:
         return FAMILIES[row.family](row, folder, device)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
@@ -50,8 +55,13 @@ def _open_clip(row: Row, folder: Path, device: Device) -> Loaded:
     import open_clip
 
     name = f"local-dir:{folder}"
-    model, preprocess = open_clip.create_model_from_pretrained(name, device=device.kind)
-    model = model.to(dtype=DTYPES[device.precision]).eval().requires_grad_(False)
+    text = open_clip.get_model_config(name)["text_cfg"]
+    more: dict[str, Any] = {}
+    if "hf_model_name" in text:  # a text tower of transformers, which would fetch its configuration from the hub
+        tower = _helper(row, text["hf_model_name"])
+        more["text_cfg"] = text | {"hf_model_name": str(tower), "hf_model_pretrained": False}
+    model, preprocess = open_clip.create_model_from_pretrained(name, device=device.kind, **more)
+    model = model.to(dtype=device.dtype).eval().requires_grad_(False)
     loaded = Loaded(row, device, model, preprocess, open_clip.get_tokenizer(name))
     if (folder / LABELS_FILE).exists():
         with safe_open(folder / LABELS_FILE, "pt") as file:
@@ -62,22 +72,55 @@ def _open_clip(row: Row, folder: Path, device: Device) -> Loaded:
     return loaded
 
 
-def _image_text(row: Row, folder: Path, device: Device) -> Loaded:
-    from transformers import AutoModelForImageTextToText, AutoProcessor
+def _helper(row: Row, name: str) -> Path:
+    """The folder of the helper repository called `name` (its owner may have been added since)."""
+    for helper in row.helpers:
+        if helper.source.split("/")[-1] == name.split("/")[-1]:
+            return hub.helper_folder(helper)
+    raise OSError(f"{row.id} needs {name}, which its row does not name as a helper")
 
-    model = AutoModelForImageTextToText.from_pretrained(
-        folder, dtype=device.dtype, local_files_only=True, use_safetensors=True
-    )
+
+def _blip(row: Row, folder: Path, device: Device) -> Loaded:
+    from transformers import AutoConfig, BlipForConditionalGeneration, BlipForQuestionAnswering
+
+    kinds = {kind.__name__: kind for kind in (BlipForConditionalGeneration, BlipForQuestionAnswering)}
+    return _transformers(row, folder, device, kinds[AutoConfig.from_pretrained(folder).architectures[0]])
+
+
+def _image_text(row: Row, folder: Path, device: Device) -> Loaded:
+    from transformers import AutoModelForImageTextToText
+
+    return _transformers(row, folder, device, AutoModelForImageTextToText)
+
+
+def _transformers(row: Row, folder: Path, device: Device, kind: Any) -> Loaded:
+    from transformers import AutoProcessor
+
+    model = kind.from_pretrained(folder, dtype=device.dtype, local_files_only=True, use_safetensors=True)
     processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
-    return Loaded(row, device, model.to(device.kind).eval().requires_grad_(False), processor, processor.tokenizer)
+    if model.generation_config.pad_token_id is None:
+        model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
+    model = model.to(device.kind).eval().requires_grad_(False)
+    return Loaded(row, device, model, processor, processor.tokenizer)
 
 
 def _diffusers(row: Row, folder: Path, device: Device) -> Loaded:
-    from diffusers import DiffusionPipeline
+    from diffusers import AutoencoderTiny, DiffusionPipeline
 
-    pipe = DiffusionPipeline.from_pretrained(folder, dtype=device.dtype, local_files_only=True, use_safetensors=True)
+    files: dict[str, Any] = {"dtype": device.dtype, "local_files_only": True, "use_safetensors": True}
+    pipe = DiffusionPipeline.from_pretrained(folder, variant=row.variant or None, **files)
     pipe.set_progress_bar_config(disable=True)
-    return Loaded(row, device, pipe.to(device.kind), tokenizer=pipe.tokenizer)
+    loaded = Loaded(row, device, pipe.to(device.kind), tokenizer=pipe.tokenizer)
+    if decoder := row.options.get("tiny_decoder"):
+        tiny = AutoencoderTiny.from_pretrained(_helper(row, decoder), **files)
+        loaded.tiny_decoder = tiny.to(device.kind).eval().requires_grad_(False)
+    return loaded
 
 
-FAMILIES = {"open_clip": _open_clip, "chat": _image_text, "diffusers": _diffusers}
+FAMILIES = {
+    "open_clip": _open_clip,
+    "blip": _blip,
+    "florence2": _image_text,
+    "chat": _image_text,
+    "diffusers": _diffusers,
+}

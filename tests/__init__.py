@@ -1,0 +1,1 @@
+"""Tests, and what builds their tiny models."""
