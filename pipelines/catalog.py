@@ -10,7 +10,8 @@ from typing import Any
 from pipelines.errors import UserError
 
 ROOT = Path(__file__).parent.parent
-BUNDLED = "bundled"
+BUNDLED, LOCAL = "bundled", "local"
+PRESETS = ("bundled", "cpu", "gpu")
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Helper:
 
 @dataclass(frozen=True)
 class Row:
-    """One model. `source` is a folder under `assets/models` (where `revision` is "bundled") or a hub name.
+    """One model. `source` is a folder under `assets/models` (where `revision` is "bundled", or "local" for one of the
+    visitor's own) or a hub name.
 
     `parameters` counts weights; `download_bytes` (helpers included) and `memory_bytes` are bytes, the latter loaded in
     fp32 on a CPU. `patterns` says which files of the repository are needed (none: what the family reads), `variant`
@@ -57,9 +59,18 @@ class Row:
         return self.revision == BUNDLED
 
     @property
+    def from_hub(self) -> bool:
+        return self.revision not in (BUNDLED, LOCAL)
+
+    @property
     def folder(self) -> Path:
-        """Where a bundled model's files lie (`QUARTET_MODELS` or `assets/models`)."""
-        return Path(os.environ.get("QUARTET_MODELS") or ROOT / "assets" / "models") / self.source
+        """Where the files of a model that is not from the hub lie."""
+        return model_folder() / self.source
+
+
+def model_folder() -> Path:
+    """The folder of the bundled models, and of a visitor's own: `QUARTET_MODELS` or `assets/models`."""
+    return Path(os.environ.get("QUARTET_MODELS") or ROOT / "assets" / "models")
 
 
 @functools.cache
@@ -81,12 +92,38 @@ def rows(task: str | None = None) -> tuple[Row, ...]:
 
 
 def find(task: str, model: str | None = None) -> Row:
-    """The row of a model id; `None` is the default: `QUARTET_CLASSIFY_MODEL` and so on, else the first row.
-
-    Raises `UserError("model_unknown")`."""
+    """The row of a model id, or of a hub name or folder that is typed in, where that is allowed; `None` is the default:
+    `QUARTET_CLASSIFY_MODEL` and so on, else the first row of `QUARTET_PRESET`. Asks the hub about a name that it sees
+    for the first time. Raises `UserError`."""
     offered = rows(task)
-    wanted = model or os.environ.get(f"QUARTET_{task.upper()}_MODEL") or offered[0].id
+    wanted = model or os.environ.get(f"QUARTET_{task.upper()}_MODEL") or _preset(offered).id
     for row in offered:
-        if row.id == wanted:
+        if wanted == row.id or (row.from_hub and wanted == row.source):
             return row
-    raise UserError("model_unknown", model=wanted, task=task, known=", ".join(row.id for row in offered))
+    if not typing_allowed():
+        raise UserError("model_typed", model=wanted, known=", ".join(row.id for row in offered))
+    from pipelines import typed  # which builds rows
+
+    return typed.row(task, wanted)
+
+
+def typing_allowed() -> bool:
+    """Whether models that are not in the catalogue may be typed in: `QUARTET_ANY_MODEL`; strangers on a Space may not
+    unless it says so, since they would fill the disk."""
+    said = os.environ.get("QUARTET_ANY_MODEL")
+    return said == "1" if said else "SPACE_ID" not in os.environ
+
+
+def _preset(offered: tuple[Row, ...]) -> Row:
+    preset = os.environ.get("QUARTET_PRESET") or PRESETS[0]
+    if preset not in PRESETS:
+        raise UserError("preset_unknown", preset=preset, known=", ".join(PRESETS))
+    return next((row for row in offered if preset in row.presets), offered[0])
+
+
+def size(count: int) -> str:
+    """So many bytes, as a person reads it."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB")):
+        if count >= unit:
+            return f"{count / unit:.1f} {name}" if count < 10 * unit else f"{count / unit:.0f} {name}"
+    return f"{count / 1e3:.0f} kB"

@@ -8,14 +8,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 
 from pipelines import IMPORTING, device, hub, loaders
-from pipelines.catalog import Row
+from pipelines.catalog import Row, size
 from pipelines.errors import UserError
 from pipelines.loaders import Loaded
 from pipelines.results import Progress
@@ -35,7 +34,7 @@ class Runtime:
     """The models in memory. `load` makes one from its row; `budget` is in bytes (None: a share of what is free)."""
 
     def __init__(self, load: Callable[[Row], Loaded] | None = None, budget: int | None = None) -> None:
-        self._load = load or (lambda row: loaders.load(row, _folder(row), device.pick()))
+        self._load = load or (lambda row: loaders.load(row, hub.local_folder(row), device.pick()))
         self._budget = budget
         self._changed = threading.Condition()
         self._slots: OrderedDict[str, _Slot] = OrderedDict()  # least recently used first
@@ -96,13 +95,18 @@ class Runtime:
                 self._changed.notify_all()
         return slot
 
-    def _make_room(self, row: Row) -> None:
-        held = sum(slot.bytes for slot in self._slots.values())
+    def check_fits(self, row: Row) -> int:
+        """The bytes that models may take. Raises `UserError("model_too_large")` where this one would take more."""
+        with self._changed:
+            held = sum(slot.bytes for slot in self._slots.values())
         budget = self._budget if self._budget is not None else _default_budget(held)
         if row.memory_bytes > budget:
-            raise UserError(
-                "model_too_large", model=row.name, needed=megabytes(row.memory_bytes), free=megabytes(budget)
-            )
+            raise UserError("model_too_large", model=row.name, needed=size(row.memory_bytes), free=size(budget))
+        return budget
+
+    def _make_room(self, row: Row) -> None:
+        budget = self.check_fits(row)
+        held = sum(slot.bytes for slot in self._slots.values())
         for slot in list(self._slots.values()):
             if held + row.memory_bytes <= budget:
                 return
@@ -121,10 +125,25 @@ class Runtime:
 
 
 def prepare(row: Row) -> Iterator[Progress]:
-    """What comes before `lend`: fetches the model's files where needed, and says that it will be loaded."""
-    yield from hub.fetch(row)
-    if not loaded(row):
-        yield Progress("loading", values={"model": row.name})
+    """What comes before `lend`: fetches the model's files where needed, and loads it. Where that fails, files that turn
+    out to be damaged are fetched once more."""
+    if loaded(row):
+        return
+    yield from _fetched(row)
+    try:
+        with lend(row):
+            pass
+    except UserError as error:
+        if error.code != "model_broken" or not (yield from hub.check(row)):
+            raise
+        yield from _fetched(row)
+
+
+def _fetched(row: Row) -> Iterator[Progress]:
+    if not hub.on_disk(row):
+        _runtime.check_fits(row)
+        yield from hub.fetch(row)
+    yield Progress("loading", values={"model": row.name})
 
 
 def made(loaded: Loaded, start: float) -> dict[str, Any]:
@@ -137,20 +156,12 @@ def made(loaded: Loaded, start: float) -> dict[str, Any]:
     }
 
 
-def _folder(row: Row) -> Path:
-    return row.folder if row.bundled else hub.local_folder(row)
-
-
 def _default_budget(held: int) -> int:
     """`QUARTET_MEMORY` in gigabytes, or a share of what is free (what our models hold counts as free)."""
     if gigabytes := os.environ.get("QUARTET_MEMORY"):
         return int(float(gigabytes) * 1e9)
     free = torch.cuda.mem_get_info()[0] if device.pick().kind == "cuda" else psutil.virtual_memory().available
     return int(SHARE * (free + held))
-
-
-def megabytes(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 _runtime = Runtime()

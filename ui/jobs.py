@@ -1,6 +1,7 @@
 """Work that outlives the event that watches it: start, watch, stop and forget a job, each for its owner only.
 
-One job at a time computes, the others wait in line and see their place. A finished job is kept for an hour, within a
+One job at a time computes, the others wait in line and see their place; one that fetches a model steps out of line
+meanwhile. A finished job is kept for an hour, within a
 byte limit, so that a reloaded page finds it again. All state is in the one `Jobs` of this module."""
 
 import json
@@ -21,6 +22,7 @@ PER_OWNER = 3  # unfinished jobs of one visitor
 IN_ALL = 24  # unfinished jobs of everybody
 KEEP_SECONDS = 3600.0
 KEEP_BYTES = 256 * 2**20
+FETCHING = ("asking", "fetching")  # the Progress of a job that needs no device
 
 log = logging.getLogger("quartet.jobs")
 
@@ -61,6 +63,7 @@ class Jobs:
         self._changed = threading.Condition()
         self._jobs: dict[str, _Job] = {}
         self._line: list[_Job] = []  # the first one computes
+        self._aside: list[_Job] = []  # these fetch, which needs no device
 
     def start(self, owner: str, task: str, **values: Any) -> str:
         """Puts `pipelines.task(task).stream(**values)` in line; returns the job's id: secret, 128 bits.
@@ -69,9 +72,10 @@ class Jobs:
         job = _Job(secrets.token_urlsafe(16), owner, task, values)
         with self._changed:
             self._tidy()
-            if sum(other.owner == owner for other in self._line) >= PER_OWNER:
+            unfinished = [*self._line, *self._aside]
+            if sum(other.owner == owner for other in unfinished) >= PER_OWNER:
                 raise UserError("too_many_yours", limit=PER_OWNER)
-            if len(self._line) >= IN_ALL:
+            if len(unfinished) >= IN_ALL:
                 raise UserError("too_many_all", limit=IN_ALL)
             self._jobs[job.id] = job
             self._line.append(job)
@@ -130,7 +134,7 @@ class Jobs:
             job.ended, job.bytes = time.monotonic(), _bytes(last.result)
             sizes = _sizes(job.values)
             job.values = {}
-            self._line.remove(job)
+            (self._aside if job in self._aside else self._line).remove(job)
             self._show(job, last)
             self._renumber()
             self._changed.notify_all()
@@ -150,6 +154,7 @@ class Jobs:
                 for event in stream:
                     if isinstance(event, Result):
                         return Snapshot("done", event=latest, result=event)
+                    self._take_place(job, event)
                     if job.stopping:
                         return Snapshot("stopped", event=latest)
                     latest = event
@@ -162,6 +167,21 @@ class Jobs:
         except Exception:
             log.exception("request %s failed", job.id[:8])
             return Snapshot("failed", event=latest, error=UserError("failed", request=job.id[:8]))
+
+    def _take_place(self, job: _Job, event: Progress | Partial) -> None:
+        """Steps out of line while the job fetches, and back in, behind the others, before it computes."""
+        fetching = isinstance(event, Progress) and event.code in FETCHING
+        with self._changed:
+            if fetching == (job in self._aside):
+                return
+            before, after = (self._line, self._aside) if fetching else (self._aside, self._line)
+            before.remove(job)
+            after.append(job)
+            if not fetching:
+                self._show(job, Snapshot("waiting", len(self._line) - 1))
+            self._renumber()
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: fetching or job.stopping or self._line[0] is job)
 
     def _tidy(self) -> None:
         """Drops finished jobs that are old, and the oldest ones over the byte limit."""

@@ -1,0 +1,55 @@
+"""Which files of a repository a model needs: configuration, tokenizer and one copy of the weights, as safetensors."""
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from huggingface_hub.utils import filter_repo_objects
+
+from pipelines.catalog import Row
+
+SUFFIXES = (".json", ".txt", ".model", ".jinja", ".safetensors")  # none that can hold code
+WEIGHTS = re.compile(
+    r"(?P<library>open_clip_|diffusion_)?(?:pytorch_)?model(?:\.(?P<variant>\w+))?(?:-\d+-of-\d+)?"
+    r"(?:\.(?P<old_variant>\w+))?\.safetensors"
+)
+INDEX = ".safetensors.index"  # in the name of the file that says which weights are in which file
+
+
+def files(row: Row, paths: Iterable[str], folder: Path) -> list[str]:
+    """Those of the repository's `paths` that `row` needs. `folder` has the configuration files already."""
+    safe = [path for path in paths if path.endswith(SUFFIXES)]
+    if row.patterns:
+        return list(filter_repo_objects(safe, allow_patterns=list(row.patterns)))
+    parts = components(folder) if row.family == "diffusers" else {"."}
+    near = [path for path in safe if str(PurePosixPath(path).parent) in parts]
+    weights = [path for path in near if path.endswith(".safetensors")]
+    wanted = {path for path in weights if variant(path) == row.variant}
+    if row.family == "open_clip" and (own := {path for path in wanted if path.startswith("open_clip_")}):
+        wanted = own  # beside them there may be the same weights in the layout of transformers
+    return [path for path in near if path not in weights or path in wanted]
+
+
+def components(folder: Path) -> set[str]:
+    """The folders of a diffusers pipeline, "." included: what `model_index.json` names a class for."""
+    index = json.loads((folder / "model_index.json").read_text("utf-8"))
+    return {".", *(name for name, part in index.items() if isinstance(part, list) and part and part[0])}
+
+
+def variant(path: str) -> str | None:
+    """Which copy of the weights a file holds: "", "fp16" and so on; None for a file of another name."""
+    found = WEIGHTS.fullmatch(PurePosixPath(path).name)
+    return (found["variant"] or found["old_variant"] or "") if found else None
+
+
+def complete(folder: Path) -> bool:
+    """Whether a folder seems whole, where no listing says what belongs in it: weights, and all parts of them."""
+    try:
+        for index in folder.rglob(f"*{INDEX}*"):
+            names = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
+            if not all((index.parent / name).exists() for name in names):
+                return False
+    except (OSError, ValueError, KeyError):
+        return False
+    return any(folder.rglob("*.safetensors"))
