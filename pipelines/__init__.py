@@ -5,7 +5,7 @@ from importlib import import_module
 from types import ModuleType
 
 from pipelines import catalog
-from pipelines.errors import UserError
+from pipelines.errors import UserError, text
 
 # The libraries below import themselves lazily, which fails when two threads do it at once: one imports or loads at a
 # time, here and in `runtime`.
@@ -28,8 +28,10 @@ def warm(name: str, model: str | None = None) -> str:
     task(name)
     from pipelines import device, hub, runtime
 
-    row = catalog.find(name, model)
+    row, here = catalog.find(name, model), device.pick()
     if hub.on_disk(row):
-        with runtime.lend(row):
-            pass
-    return f"{device.pick().kind}, {device.pick().reason}"
+        with runtime.lend(row) as loaded:
+            if loaded.device.precision != here.precision:  # the row has one of its own
+                precision = loaded.device.precision
+                return text("device.here_bundled", kind=here.kind, precision=precision, reason=here.reason)
+    return text("device.here", kind=here.kind, reason=here.reason)

@@ -8,6 +8,7 @@ import importlib.util
 import json
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 from pipelines import ask, caption, classify
 from tools.training import features
 from tools.training.features import rows
+from tools.training.scenes import Scenes
 from tools.training.train_clip import IMAGENETTE
 from tools.training.train_vlm import HELD_DAQUAR, HELD_EASY, daquar, easy_vqa
 
@@ -118,6 +120,21 @@ def rooms(data: Path, limit: int) -> dict[str, float]:
     return answers(data, limit, "daquar", daquar(data), HELD_DAQUAR)
 
 
+def stickers(data: Path, limit: int, part: str = "train") -> dict[str, float]:
+    """Sticker scenes that training did not draw, asked for colour, number, presence, place and "what is …", as many each."""
+    score, scenes = scorer(data), Scenes(part, seed=1_000_003)
+    right: dict[str, list[bool]] = {kind: [] for kind in ("colour", "count", "presence", "place", "what")}
+    each = max(20, limit // len(right))
+    while any(len(found) < each for found in right.values()):
+        scene = scenes.scene()
+        exchanges, picture = scenes.exchanges(scene), scenes.draw(scene)
+        for kind, found in right.items():
+            if exchanges[kind] and len(found) < each:
+                question, answer = scenes.rng.choice(exchanges[kind])
+                found.append(score.exact_match(ask.run(picture, question).text, answer))
+    return {kind: float(np.mean(found)) for kind, found in right.items()} | {"n": each}
+
+
 MEASURES: dict[str, dict[str, Callable[[Path, int], dict[str, float]]]] = {
     "quartet-clip": {
         "Text to photo, 1,000 held-out Flickr8k photos": retrieval,
@@ -129,6 +146,10 @@ MEASURES: dict[str, dict[str, Callable[[Path, int], dict[str, float]]]] = {
         "Captions, held-out Flickr8k photos": captions,
         "Questions, easy-VQA, held-out pictures": shapes,
         "Questions, DAQUAR, held-out rooms": rooms,
+        "Questions, sticker scenes": stickers,
+        "Questions, sticker scenes, held-out objects": partial(stickers, part="objects"),
+        "Questions, sticker scenes, held-out colours of objects": partial(stickers, part="colours"),
+        "Questions, sticker scenes, held-out pairs of objects": partial(stickers, part="pairs"),
     },
 }
 

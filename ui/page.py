@@ -79,7 +79,9 @@ def build(settings: Settings) -> gr.Blocks:
                 kept.render()
             for other, button in one.send.items():
                 button.click(_sender(other), one.picture, [built[other].target, tabs, one.frame.status], **parts.QUIET)
-        loaded = page.load(parts.new_owner, owner, owner, **parts.QUIET)
+        # The empty first step waits until what the browser keeps has been read.
+        ready = page.load(lambda: None, **parts.QUIET)
+        loaded = ready.then(None, owner, owner, js=parts.NEW_OWNER, **parts.QUIET)
         for one in built.values():
             loaded.then(
                 one.resume, [owner, one.frame.job, *one.resume_values], [*one.frame.outputs, *one.outputs],

@@ -23,6 +23,10 @@ UNSURE = 0.5  # a word or label less likely than this is marked
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 WATCHING: dict[str, Any] = QUIET | {"concurrency_limit": None}  # a watcher only waits: `jobs` does the queueing
 
+# Keeps this browser's secret, or makes one of 128 random bits: in the browser, where no answer can come too late.
+NEW_OWNER = """(owner) => owner ||
+  [...crypto.getRandomValues(new Uint8Array(16))].map((one) => one.toString(16).padStart(2, "0")).join("")"""
+
 Updates = dict[Any, Any]
 Show = Callable[[jobs.Snapshot], Updates]
 

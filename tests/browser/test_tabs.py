@@ -97,6 +97,7 @@ def test_stop_ends_the_work_within_two_seconds(visit: Visit) -> None:
     run_example(page, "Classify")
 
 
+@pytest.mark.leaves_page
 def test_a_reload_finds_the_running_job_and_the_finished_one(visit: Visit) -> None:
     page = visit("Caption")
     run_example(page, "Caption", 1)

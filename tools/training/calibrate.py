@@ -29,7 +29,7 @@ def pairs(data: Path, folder: Path, templates: list[str]) -> list[Pairs]:
     model.eval()
 
     def photos(dataset: str) -> torch.Tensor:
-        return normalize(model.visual.head(torch.from_numpy(features.load(dataset, "plain")).float()), dim=-1)
+        return normalize(model.visual.head(torch.from_numpy(features.load("tuned", dataset, "plain")).float()), dim=-1)
 
     def texts(labels: list[str]) -> torch.Tensor:
         said = [model.encode_text(tokenizer([t.replace("{}", label) for label in labels])) for t in templates]

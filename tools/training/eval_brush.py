@@ -33,9 +33,7 @@ def recognised(drawn: list[PIL.Image.Image], truth: list[tuple[str, str]], art: 
     rng, trunk = random.Random(seed), features.tower()
 
     def see(pictures: list[PIL.Image.Image]) -> torch.Tensor:  # [n, 1280]
-        with torch.inference_mode():
-            batches = [features.see(trunk, pictures[i : i + 16]).mean(1) for i in range(0, len(pictures), 16)]
-        return torch.cat(batches)
+        return torch.cat([features.means(trunk, pictures[i : i + 16]) for i in range(0, len(pictures), 16)])
 
     icons = list(art.names)
     plain = see([PIL.Image.fromarray(art.draw(Scene((Thing(icon, ""),)), 128)) for icon in icons])

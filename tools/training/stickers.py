@@ -76,6 +76,7 @@ class Art:
         data = json.loads((package / "icons.json").read_text("utf-8"))
         self._bodies = data["icons"]
         self._aliases = data.get("aliases", {})
+        self._side = data.get("width", 16)
         self.names: dict[str, list[str]] = {}
         for line in OBJECTS_FILE.read_text("utf-8").splitlines():
             if line.startswith("*" if common else ("*", *"abcdefghijklmnopqrstuvwxyz0123456789")):
@@ -90,7 +91,7 @@ class Art:
         import resvg_py
 
         body = self._bodies[icon if icon in self._bodies else self._aliases[icon]["parent"]]["body"]
-        svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32">{body}</svg>'
+        svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self._side} {self._side}">{body}</svg>'
         png = resvg_py.svg_to_bytes(svg_string=svg, width=ART_SIZE, height=ART_SIZE)
         picture = PIL.Image.open(io.BytesIO(bytes(png))).convert("RGBA")
         return picture.crop(picture.getbbox())

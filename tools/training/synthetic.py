@@ -88,3 +88,23 @@ def questions(captions: list[str], rng: random.Random) -> list[tuple[str, str]]:
         out.append((rng.choice(["what is in the photo?", "who is in the photo?", "what is this?"]), whos[0]))
     rng.shuffle(out)
     return out
+
+
+def follow_ups(captions: list[str], rng: random.Random) -> list[list[tuple[str, str]]]:
+    """Conversations whose second question can only be understood from the first ("is there a dog?", "what color is it?")."""
+    said = " . ".join(tidy(caption) for caption in captions)
+    out = []
+    for question, answer in questions(captions, rng):
+        if found := re.fullmatch(r"what colou?r (is|are) the (\w+)\?", question):
+            be, noun = found.groups()
+            first, it = ("is there a", "it") if be == "is" else ("are there", "they")
+            out.append([(f"{first} {noun}?", "yes"), (f"what color {be} {it}?", answer)])
+        elif found := re.match(r"how many (\w+) ", question):
+            out.append([(f"are there {found[1]} in the photo?", "yes"), ("how many are there?", answer)])
+        elif found := re.fullmatch(r"what is the (\w+) doing\?", question):
+            it = {"man": "he", "boy": "he", "woman": "she", "girl": "she", "dog": "it"}.get(found[1], "the person")
+            who = rng.choice(["who is in the photo?", "what is in the photo?", "what is this?"])
+            start = (who, found[1]) if rng.random() < 0.5 else (f"is there a {found[1]}?", "yes")
+            if re.search(rf"\b{found[1]}\b", said):
+                out.append([start, (f"what is {it} doing?", answer)])
+    return out[:2]

@@ -1,10 +1,11 @@
-"""Trains the bundled CLIP: a frozen Lite0 image tower and a small text tower that meet in 256 dimensions.
+"""Trains the bundled CLIP: the Lite0 image tower of `train_tower` and a small text tower that meet in 256 dimensions.
 
-Two stages, each kept in `build/sight` and skipped where it is done: `align` learns a head on either side of the
-frozen pair Lite0 and MiniLM; `distil` teaches open_clip's own small text tower to give what MiniLM and its head give;
-`export` writes the folder that the app loads."""
+Three stages, each kept in `build/sight` and skipped where it is done: `align` learns a head on either side of the frozen
+pair Lite0 and MiniLM; `distil` teaches open_clip's own small text tower to give what MiniLM and its head give; `join`
+trains that text tower and the image head together. `export` writes the folder that the app loads."""
 
 import argparse
+import copy
 import json
 import math
 import random
@@ -136,9 +137,12 @@ class World:
         captions = rows(data / "flickr8k" / "captions.jsonl")
         train = np.array([row["split"] == "train" for row in captions])
         self.plain, self.cropped, self.small = (
-            torch.from_numpy(features.load("flickr8k", view)[train]).float() for view in ("plain", "crop", "small")
+            torch.from_numpy(features.load("tuned", "flickr8k", view)[train]).float()
+            for view in ("plain", "crop", "small")
         )  # [6000, 1280]
-        self.others = torch.cat([torch.from_numpy(features.load("daquar", v)).float() for v in ("plain", "crop")])
+        self.others = torch.cat(
+            [torch.from_numpy(features.load("tuned", "daquar", v)).float() for v in ("plain", "crop")]
+        )
         head = features.tower(classifier=True).classifier
         self.weight, self.bias = head.weight, head.bias  # [1000, 1280], [1000]
         nodes = words.nodes(data)
@@ -337,6 +341,14 @@ def read(model: nn.Module, tokens: torch.Tensor) -> torch.Tensor:  # [n, length]
     return normalize(out.float(), dim=-1)
 
 
+def read_all(model: nn.Module, *lists: list[list[int]]) -> tuple[torch.Tensor, ...]:
+    """The vectors of several lists of texts, read in batches of similar length, since padding costs as much as words."""
+    lines = [line for one in lists for line in one]
+    order = torch.tensor(sorted(range(len(lines)), key=lambda i: len(lines[i])))
+    parts = [read(model, padded([lines[i] for i in part.tolist()])) for part in order.chunk(5)]
+    return torch.cat(parts)[order.argsort()].split([len(one) for one in lists])
+
+
 def alike(lengths: list[int], size: int, rng: random.Random) -> Iterator[list[int]]:
     """Batches of texts of similar length, in random order."""
     order = sorted(range(len(lengths)), key=lambda i: lengths[i] + rng.random() * 2)
@@ -352,7 +364,7 @@ def distil(data: Path, minutes: float) -> tuple[nn.Module, Tokenizer]:
     file = FOLDER / "distil.pt"
     start_text(model, tokenizer)
     image, head, scale = align(data)
-    model.visual.trunk.load_state_dict(features.tower().state_dict())
+    model.visual.trunk.load_state_dict(features.tower(tuned=True).state_dict())
     model.visual.head.proj.weight.data.copy_(image.proj.weight)
     model.logit_scale.data.copy_(scale)
     spent = 0.0
@@ -399,6 +411,100 @@ def distil(data: Path, minutes: float) -> tuple[nn.Module, Tokenizer]:
     return model, tokenizer
 
 
+def join(data: Path, distil_minutes: float, minutes: float) -> tuple[nn.Module, Tokenizer]:
+    """Stage three: the small text tower and the image head learn together what `align` taught the heads, and the text
+    tower keeps what MiniLM says of words that no photo shows. The result is the average of the last weights."""
+    model, tokenizer = distil(data, distil_minutes)
+    image, head, _ = align(data)
+    file = FOLDER / "join.pt"
+    image.proj.weight.data.copy_(model.visual.head.proj.weight)
+    scale = nn.Parameter(model.logit_scale.data.clone())
+    learned = nn.ModuleDict({"text": model.text, "image": image})
+    average = copy.deepcopy(learned)
+    groups = [
+        {"params": [*model.text.parameters()], "peak": 6e-4, "weight_decay": 0.05},
+        {"params": [*image.parameters()], "peak": 4e-4, "weight_decay": 0.2},
+        {"params": [scale], "peak": 1e-3, "weight_decay": 0},
+    ]
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98))
+    spent, step = 0.0, 0
+    if file.exists():
+        state = torch.load(file)
+        learned.load_state_dict(state["learned"])
+        average.load_state_dict(state["average"])
+        optimizer.load_state_dict(state["optimizer"])
+        scale.data.copy_(state["scale"])
+        spent, step = state["spent"], state["step"]
+    if spent < minutes:
+        world, said, vectors, per = World(data), texts(data), bank(data), node_index(data)
+        sequences = {kind: ids(tokenizer, said[kind]) for kind in ("captions", "nodes", "nouns")}
+        with torch.no_grad():
+            target = head(vectors["nouns"])
+        curve, losses, began, saved = [], [], time.time() - spent * 60, time.time()
+        learned.train()
+        while (spent := (time.time() - began) / 60) < minutes:
+            for group in optimizer.param_groups:
+                group["lr"] = (
+                    group["peak"] * min(1, (step + 1) / 50) * max(0.02, 0.5 + 0.5 * math.cos(math.pi * spent / minutes))
+                )
+            i, seen, opinion = world.photos(256)
+            unreal, guess = world.made_up(512)
+            chosen = world.some_nodes(320)
+            nouns = torch.randint(len(target), (160,))
+            spoken = [sequences["captions"][k] for k in (i * 5 + torch.randint(5, i.shape)).tolist()]
+            named = [sequences["nodes"][drawn_form(per[j])] for j in chosen.tolist()]
+            both = image(torch.cat([seen, unreal]))
+            captions, labels, others = read_all(model, spoken, named, [sequences["nouns"][k] for k in nouns.tolist()])
+            heat = scale.exp().clamp(max=60)
+            mass = torch.cat([opinion, guess]) @ world.owns[:, chosen]
+            matched = match_loss(heat * both[: len(i)] @ captions.T)
+            classed = soft_loss(heat * both @ labels.T, mass)
+            kept = 1 - (others * target[nouns]).sum(-1).mean()
+            loss = matched + 1.5 * classed + 4 * kept
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            step += 1
+            with torch.no_grad():
+                torch._foreach_lerp_(list(average.parameters()), list(learned.parameters()), max(0.005, 1 / (step + 1)))
+            losses.append([matched.item(), classed.item(), kept.item()])
+            if step % 50 == 0:
+                now = [round(float(x), 4) for x in np.mean(losses, 0)]
+                curve.append((spent, sum(now)))
+                losses = []
+                print(f"join {spent:.1f} min, {step} steps, match, classes, kept {now}", flush=True)
+            if step % 200 == 0:
+                current, model.text = model.text, average["text"]
+                print("average", measure(data, average["image"], reader(model, tokenizer)), flush=True)
+                model.text = current
+                learned.train()
+            if time.time() - saved > 240:
+                _keep(file, learned, average, optimizer, scale, spent, step)
+                saved = time.time()
+        _keep(file, learned, average, optimizer, scale, spent, step)
+        keep_curve("join", curve)
+    model.text.load_state_dict(average["text"].state_dict())
+    model.visual.head.proj.weight.data.copy_(average["image"].proj.weight)
+    model.logit_scale.data.copy_(scale.data)
+    print("joined", measure(data, average["image"], reader(model, tokenizer)), flush=True)
+    return model, tokenizer
+
+
+def drawn_form(places: list[int]) -> int:
+    """One of a node's texts: mostly its first wording, now and then another or its gloss."""
+    first = 1 + len(TEMPLATES)
+    return random.choice(places[:first] if random.random() < 0.65 or len(places) <= first else places[first:])
+
+
+def _keep(
+    file: Path, learned: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, scale: torch.Tensor,
+    spent: float, step: int,
+) -> None:  # fmt: skip
+    state = {"learned": learned.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
+    torch.save({**state, "scale": scale.data, "spent": spent, "step": step}, file.with_suffix(".new"))
+    file.with_suffix(".new").replace(file)
+
+
 def keep_curve(name: str, curve: list[tuple[float, float]]) -> None:
     (FOLDER / f"curve-{name}.json").write_text(json.dumps([[round(x, 2), round(y, 4)] for x, y in curve]), "utf-8")
 
@@ -438,7 +544,7 @@ def measure(
     image.eval()
     captions = rows(data / "flickr8k" / "captions.jsonl")
     held = np.array([row["split"] == "dev" for row in captions])
-    photos = image(torch.from_numpy(features.load("flickr8k", "plain")[held]).float())
+    photos = image(torch.from_numpy(features.load("tuned", "flickr8k", "plain")[held]).float())
     dev = encode([c for row in captions if row["split"] == "dev" for c in row["captions"]]) if dev is None else dev
     similar = dev @ photos.T  # [5000, 1000]
     own = similar.gather(1, (torch.arange(len(dev)) // 5)[:, None])
@@ -450,17 +556,17 @@ def measure(
         return normalize(encode(lines).view(len(names), -1, DIM).mean(1), dim=-1)
 
     imagenet = labels([row["name"] for row in rows(data / "imagenet_classes.jsonl")])
-    seen = image(torch.from_numpy(features.load("imagenette", "plain")).float())
+    seen = image(torch.from_numpy(features.load("tuned", "imagenette", "plain")).float())
     truth = {row["image"]: row["label"] for row in rows(data / "imagenette" / "labels.jsonl")}
     target = torch.tensor([IMAGENETTE[truth[name]] for name in features.names(data, "imagenette")])
     out["imagenet names"] = ((seen @ imagenet.T).argmax(1) == target).float().mean().item()
     cifar = np.load(data / "cifar10" / "cifar10_dev.npz", allow_pickle=False)
-    seen = image(torch.from_numpy(features.load("cifar10", "plain")).float())
+    seen = image(torch.from_numpy(features.load("tuned", "cifar10", "plain")).float())
     guess = (seen @ labels([str(name) for name in cifar["classes"]]).T).argmax(1).numpy()
     out["cifar10"] = float((guess == cifar["labels"]).mean())
     truth = {row["image"]: row["label"] for row in rows(data / "intel_scenes" / "labels.jsonl")}
     kinds = sorted(set(truth.values()))
-    seen = image(torch.from_numpy(features.load("intel_scenes", "plain")).float())
+    seen = image(torch.from_numpy(features.load("tuned", "intel_scenes", "plain")).float())
     guess = (seen @ labels(kinds).T).argmax(1).tolist()
     out["scenes"] = float(
         np.mean([kinds[g] == truth[n] for g, n in zip(guess, features.names(data, "intel_scenes"), strict=True)])
@@ -490,19 +596,20 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, default=Path("assets/models/quartet-clip"))
     parser.add_argument("--distil-minutes", type=float, default=16)
+    parser.add_argument("--join-minutes", type=float, default=35)
     parser.add_argument(
         "--untrained", action="store_true", help="write the folder with a text tower that knows nothing"
     )
     options = parser.parse_args()
     torch.manual_seed(0)
     random.seed(0)
-    features.ensure(options.data)
+    features.ensure(options.data, "tuned")
     if options.untrained:
         tokenizer = vocabulary(options.data)
         model = build(tokenizer.get_vocab_size())
-        model.visual.trunk.load_state_dict(features.tower().state_dict())
+        model.visual.trunk.load_state_dict(features.tower(tuned=True).state_dict())
     else:
-        model, tokenizer = distil(options.data, options.distil_minutes)
+        model, tokenizer = join(options.data, options.distil_minutes, options.join_minutes)
     export(model, tokenizer, options.out)
 
 

@@ -1,7 +1,8 @@
-"""Trains the bundled vision-language model: a frozen Lite0, a projector and a small Llama, as transformers' FastVLM.
+"""Trains the bundled vision-language model: Lite0, a projector and a small Llama, as transformers' FastVLM.
 
-One training sequence is a picture and several independent exchanges about it: each sees the picture and itself, so the
-picture's 49 tokens are computed once for all of them. Resumes from its checkpoint by the same command."""
+One training sequence is a picture and several independent conversations about it: each sees the picture and itself, so
+the picture's 49 tokens are computed once for all of them. The lower part of Lite0 stays as it is (its output is cached),
+the upper part learns along. Resumes from its checkpoint by the same command."""
 
 import argparse
 import gzip
@@ -27,12 +28,12 @@ from transformers import (
 
 from tools.training import features
 from tools.training.features import CELLS, FOLDER, rows
-from tools.training.synthetic import questions, tidy
+from tools.training.scenes import DESCRIBE, Exchange, Scenes
+from tools.training.synthetic import follow_ups, questions, tidy
 
 WIDTH, LAYERS, HEADS, VOCABULARY, LONGEST = 256, 4, 4, 5000, 512
 PAD, END, USER, ASSISTANT, IMAGE = range(5)
 SPECIAL = ["<pad>", "<end>", "<user>", "<assistant>", "<image>"]
-DESCRIBE = "Describe the photo."
 TEMPLATE = (
     "{% for message in messages %}"
     "{% if message['role'] == 'assistant' %}<assistant>{% else %}<user>{% endif %}"
@@ -42,11 +43,10 @@ TEMPLATE = (
     "{% if message['role'] == 'assistant' %}<end>{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
 )
-SHARES = {"flickr8k": 0.60, "easy_vqa": 0.10, "daquar": 0.08, "vqa_text": 0.22}  # of the steps
-BATCH, PEAK = 8, 1.5e-3
+SHARES = {"flickr8k": 0.46, "stickers": 0.20, "easy_vqa": 0.11, "daquar": 0.08, "vqa_text": 0.15}  # of the steps
+BATCH, PEAK, PEAK_TOWER = 8, 1.5e-3, 1e-4
 HELD_EASY, HELD_DAQUAR, HELD_VQA = 400, 100, 3000  # pictures, pictures, questions kept out of training
-
-Exchange = tuple[str, str]
+CROPS = ("plain", "crop", "crop2")
 
 
 # ---- data -----------------------------------------------------------------------------------------------------------
@@ -73,22 +73,27 @@ def vqa_text(data: Path) -> list[dict]:
 
 
 class Source:
-    """Pictures as cached cells, and exchanges about them, of the training part."""
+    """Pictures as the lower part of the tower gives them, and conversations about them, of the training part."""
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, tower: nn.Module) -> None:
         captions = rows(data / "flickr8k" / "captions.jsonl")
         self.captions = {i: row["captions"] for i, row in enumerate(captions) if row["split"] == "train"}
         self.photos = list(self.captions)
-        self.flickr = [features.load("flickr8k", view, maps=True) for view in ("plain", "crop")]
+        self.flickr = [features.load("halfway", "flickr8k", view) for view in CROPS]
         easy, places = easy_vqa(data), features.names(data, "easy_vqa")
         self.easy = {i: easy[name] for i, name in enumerate(places[:-HELD_EASY]) if name in easy}
-        self.easy_maps = features.load("easy_vqa", "plain", maps=True)
+        self.shapes = features.load("halfway", "easy_vqa", "plain")
         rooms, places = daquar(data), features.names(data, "daquar")
         self.rooms = {i: rooms[name] for i, name in enumerate(places[:-HELD_DAQUAR]) if name in rooms}
-        self.room_maps = [features.load("daquar", view, maps=True) for view in ("plain", "crop")]
+        self.room_views = [features.load("halfway", "daquar", view) for view in CROPS[:2]]
         self.asked = vqa_text(data)[:-HELD_VQA]
+        self.scenes, self.tower = Scenes(), tower
         self.rng = random.Random(0)
         self.queue: list[int] = []
+
+    def seed(self, seed: int) -> None:
+        self.rng.seed(seed)
+        self.scenes.rng.seed(seed)
 
     def next_photos(self, n: int) -> list[int]:
         if len(self.queue) < n:
@@ -97,21 +102,27 @@ class Source:
         return taken
 
     def batch(self, kind: str) -> tuple[torch.Tensor, list[list[list[Exchange]]]]:
-        """Cells [8, 49, 1280] and for each picture its conversations, each of one exchange or two."""
+        """Pictures halfway up the tower, [8, 112, 14, 14], and for each its conversations."""
         rng = self.rng
         if kind == "flickr8k":
             chosen = self.next_photos(BATCH)
-            seen = [self.flickr[rng.randrange(2)][i] for i in chosen]
+            seen = [rng.choice(self.flickr)[i] for i in chosen]
             talks = [
-                [[(DESCRIBE, tidy(c))] for c in self.captions[i]] + chained(questions(self.captions[i], rng)[:4], rng)
+                [[(DESCRIBE, tidy(c))] for c in self.captions[i]]
+                + chained(questions(self.captions[i], rng)[:4], rng)
+                + follow_ups(self.captions[i], rng)
                 for i in chosen
             ]
+        elif kind == "stickers":
+            scenes = [self.scenes.scene() for _ in range(BATCH)]
+            halfway = features.halfway(self.tower, [self.scenes.draw(scene) for scene in scenes])
+            return halfway, [self.scenes.talks(scene) for scene in scenes]
         elif kind == "easy_vqa":
             chosen = rng.sample(list(self.easy), BATCH)
-            seen, talks = [self.easy_maps[i] for i in chosen], [chained(self.easy[i][:10], rng) for i in chosen]
+            seen, talks = [self.shapes[i] for i in chosen], [chained(self.easy[i][:12], rng) for i in chosen]
         elif kind == "daquar":
             chosen = rng.sample(list(self.rooms), BATCH)
-            seen = [self.room_maps[rng.randrange(2)][i] for i in chosen]
+            seen = [rng.choice(self.room_views)[i] for i in chosen]
             talks = [chained(rng.sample(self.rooms[i], min(12, len(self.rooms[i]))), rng) for i in chosen]
         else:  # questions without a photo are asked about a blur: the mean of six photos
             seen = [np.mean([self.flickr[0][i] for i in rng.sample(self.photos, 6)], axis=0) for _ in range(BATCH)]
@@ -122,10 +133,10 @@ class Source:
 
 
 def chained(exchanges: list[Exchange], rng: random.Random) -> list[list[Exchange]]:
-    """Conversations of one exchange, now and then of two."""
+    """Conversations of one exchange, now and then of two or three."""
     out, todo = [], list(exchanges)
     while todo:
-        take = 2 if len(todo) > 1 and rng.random() < 0.15 else 1
+        take = rng.choices((1, 2, 3), (0.75, 0.2, 0.05))[0]
         out.append(todo[:take])
         todo = todo[take:]
     return out
@@ -176,7 +187,9 @@ def build(vocab_size: int) -> FastVlmForConditionalGeneration:
     )  # fmt: skip
     model = FastVlmForConditionalGeneration(config)
     model.model.vision_tower.timm_model.load_state_dict(features.tower().state_dict())
-    model.model.vision_tower.eval().requires_grad_(False)
+    tower = model.model.vision_tower.eval().requires_grad_(False).timm_model
+    for part in (tower.blocks[features.LOWER_BLOCKS :], tower.conv_head, tower.bn2):
+        part.requires_grad_(True)
     model.generation_config = GenerationConfig(
         max_new_tokens=40, do_sample=False, repetition_penalty=1.1,  # not no_repeat_ngram_size: it forbids "yes" twice in a conversation
         eos_token_id=END, pad_token_id=PAD,
@@ -209,13 +222,14 @@ def pack(tokenizer: Tokenizer, talks: list[list[list[Exchange]]]) -> tuple[torch
 
 
 def loss_of(
-    model: FastVlmForConditionalGeneration, cells: torch.Tensor, packed: tuple[torch.Tensor, ...]
+    model: FastVlmForConditionalGeneration, halfway: torch.Tensor, packed: tuple[torch.Tensor, ...]
 ) -> torch.Tensor:
     tokens, target, number, place = packed
     b = len(tokens)
     embed = model.get_input_embeddings()
     with torch.autocast("cpu", torch.bfloat16):
-        picture = model.model.multi_modal_projector(cells)  # [b, 49, 256]
+        cells = features.upper(model.model.vision_tower.timm_model, halfway)  # [b, 49, 1280]
+        picture = model.model.multi_modal_projector(nn.functional.dropout(cells, 0.1))  # [b, 49, 256]
         start = embed(torch.full((b, 1), USER))
         x = torch.cat([start, picture.float(), embed(tokens)], 1)  # [b, 50 + length, 256]
         number = torch.cat([torch.zeros(b, CELLS + 1, dtype=torch.long), number], 1)
@@ -239,33 +253,33 @@ def train(data: Path, minutes: float, out: Path) -> None:
     tokenizer = Tokenizer.from_file(str(words))
     model = build(tokenizer.get_vocab_size())
     learned = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    plain = [p for p in learned.values() if p.ndim < 2]
-    wide = [p for p in learned.values() if p.ndim >= 2]
-    optimizer = torch.optim.AdamW(
-        [{"params": wide, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0}], betas=(0.9, 0.98)
-    )
+    groups = [
+        {"params": [p for n, p in learned.items() if ("vision_tower" in n) == tower and (p.ndim >= 2) == wide],
+         "weight_decay": 0.05 * wide, "peak": PEAK_TOWER if tower else PEAK}
+        for tower in (False, True) for wide in (False, True)
+    ]  # fmt: skip
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98))
     spent, step, curve = 0.0, 0, []
     if file.exists():
         state = torch.load(file)
         model.load_state_dict(state["model"], strict=False)
-        optimizer.load_state_dict(state["optimizer"])
+        if len(state["optimizer"]["param_groups"]) == len(groups):
+            optimizer.load_state_dict(state["optimizer"])
         spent, step, curve = state["spent"], state["step"], state["curve"]
     model.model.language_model.set_attn_implementation("eager")  # on this mask a third faster than sdpa on a CPU
-    source = Source(data)
-    source.rng.seed(step)
+    source = Source(data, features.tower().to(memory_format=torch.channels_last))
+    source.seed(step)
+    first = step
     began = saved = time.time()
     began -= spent * 60
     recent: dict[str, list[float]] = {kind: [] for kind in SHARES}
-    model.train()
     while (spent := (time.time() - began) / 60) < minutes:
         kind = source.rng.choices(list(SHARES), list(SHARES.values()))[0]
         for group in optimizer.param_groups:
-            group["lr"] = (
-                PEAK * min(1, (step + 1) / 100) * max(0.01, 0.5 + 0.5 * math.cos(math.pi * min(1, spent / minutes)))
-            )
-        cells, talks = source.batch(kind)
-        cells = nn.functional.dropout(cells, 0.1)
-        loss = loss_of(model, cells, pack(tokenizer, talks))
+            share = max(0.01, 0.5 + 0.5 * math.cos(math.pi * min(1, spent / minutes)))
+            group["lr"] = group["peak"] * min(1, (step - first + 1) / 100) * share
+        halfway, talks = source.batch(kind)
+        loss = loss_of(model, halfway, pack(tokenizer, talks))
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(learned.values(), 1.0)
@@ -279,17 +293,15 @@ def train(data: Path, minutes: float, out: Path) -> None:
         if time.time() - saved > 240:
             save(file, model, optimizer, spent, step, curve)
             export(model, tokenizer, out)
-            model.train()
             saved = time.time()
     save(file, model, optimizer, spent, step, curve)
     export(model, tokenizer, out)
 
 
 def save(file: Path, model: nn.Module, optimizer: torch.optim.Optimizer, spent: float, step: int, curve: list) -> None:
-    state = {n: p for n, p in model.state_dict().items() if "vision_tower" not in n}
-    torch.save(
-        {"model": state, "optimizer": optimizer.state_dict(), "spent": spent, "step": step, "curve": curve}, file
-    )
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    torch.save({**state, "spent": spent, "step": step, "curve": curve}, file.with_suffix(".new"))
+    file.with_suffix(".new").replace(file)
     (FOLDER / "curve-vlm.json").write_text(json.dumps(curve), "utf-8")
 
 
@@ -319,7 +331,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30)
     options = parser.parse_args()
     torch.manual_seed(0)
-    features.ensure(options.data)
+    features.ensure(options.data, "halfway")
     train(options.data, options.minutes, options.out)
 
 
