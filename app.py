@@ -22,6 +22,14 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--auth", metavar="NAME:PASSWORD", help="ask visitors for this name and password")
     for task in TASKS:
         made.add_argument(f"--{task}-model", metavar="ID", help=f"the model that {task} starts with")
+    made.add_argument(
+        "--preset", choices=("bundled", "cpu", "gpu"), help="the model that each task starts with, where none is named"
+    )
+    made.add_argument(
+        "--any-model",
+        action=argparse.BooleanOptionalAction,
+        help="let visitors type the name of any hub model [only on this machine's own page]",
+    )
     made.add_argument("--models", metavar="FOLDER", help="folder of the bundled models [assets/models]")
     made.add_argument(
         "--memory", metavar="GB", type=float, help="memory that models may take [a share of what is free]"
@@ -47,21 +55,34 @@ def settings(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return made.parse_args(arguments)
 
 
+def any_model(chosen: argparse.Namespace) -> bool:
+    """Whether visitors may type the names of models: strangers would fill the disk."""
+    if chosen.any_model is not None:
+        return bool(chosen.any_model)
+    strangers = chosen.share or "SPACE_ID" in os.environ
+    return not strangers and chosen.host in ("127.0.0.1", "::1", "localhost")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     chosen = settings(arguments)
     for name, value in vars(chosen).items():  # the pipelines read their settings from the environment
         if value not in (None, False) and name not in ("host", "port", "share", "auth"):
             os.environ[f"QUARTET_{name.upper()}"] = str(value)
+    os.environ["QUARTET_ANY_MODEL"] = "1" if any_model(chosen) else "0"
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     for noisy in ("httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
+    from pipelines import UserError  # before gradio: it sets how the hub's client fetches
     from ui import jobs, page
 
     models = {task: getattr(chosen, f"{task}_model") for task in TASKS}
-    demo = page.build(page.Settings(models))
+    try:
+        demo = page.build(page.Settings(models))
+    except UserError as error:  # no such model, no such preset
+        raise SystemExit(error.sentence()) from error
     demo.launch(
         server_name=chosen.host,
         server_port=chosen.port,

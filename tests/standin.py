@@ -109,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.hub.seen.append(f"{self.command} {self.path}")
-        path = unquote(urlsplit(self.path).path)
+        path = urlsplit(self.path).path
         if path.startswith("/weights/"):
             self._weights(path.split("/")[2])
         elif self.hub.status:
@@ -118,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._api(path.removeprefix("/api/models/"))
         elif path.startswith("/api/resolve-cache/models/"):
             organisation, name, commit, file = path.removeprefix("/api/resolve-cache/models/").split("/", 3)
-            self._small(self.hub.repositories[f"{organisation}/{name}"], commit, file)
+            self._small(self.hub.repositories[f"{organisation}/{name}"], commit, unquote(file))
         elif "/resolve/" in path:
             self._resolve(path.removeprefix("/"))
         else:
@@ -130,7 +130,7 @@ class _Handler(BaseHTTPRequestHandler):
         if repository is None:
             return
         kind, revision = [*rest, "revision", "main"][:2] if rest else ("revision", "main")
-        if revision not in (*repository.revisions, repository.commit):
+        if unquote(revision) not in (*repository.revisions, repository.commit):
             self._refuse(404, "RevisionNotFound", f"Invalid rev id: {revision}")
         elif kind == "tree":
             folders = {str(Path(file).parent) for file in repository.files if "/" in file}
@@ -143,6 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _resolve(self, path: str) -> None:
         """`organisation/name/resolve/revision/file`: the metadata, and a redirect to the bytes."""
         organisation, name, _, _, file = path.split("/", 4)
+        file = unquote(file)
         repository = self._repository(f"{organisation}/{name}")
         if repository is None:
             return
