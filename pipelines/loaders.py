@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from pipelines import hub
 from pipelines.catalog import Row
@@ -44,8 +44,8 @@ def load(row: Row, folder: Path, device: Device) -> Loaded:
         raise UserError("model_pickled" if any(folder.iterdir()) else "model_broken", model=row.name)
     try:
         return FAMILIES[row.family](row, folder, device)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        if is_full(error):
             raise
         log.exception("could not load %s", row.id)
         raise UserError("model_broken", model=row.name) from error
