@@ -114,12 +114,13 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
 
 
 def _restored(path: str) -> list[Any]:
-    """Every field as the dropped picture's recipe says; a model that is not offered here leaves the choice as it is."""
+    """Every field as the dropped picture's recipe says; a model that can't be chosen here leaves the choice as it is."""
     recipe = inputs.read_recipe(path)
     if recipe is None:
         return [*[gr.skip()] * 9, parts.alert(UserError("recipe_missing").sentence())]
     fields = [recipe.get(name, gr.skip()) for name in ("prompt", "negative", "seed", *SETTINGS)]
-    if recipe.get("model") in {row.id for row in catalog.rows("generate")}:
+    offered = recipe.get("model") in {row.id for row in catalog.rows("generate")}
+    if "model" in recipe and (offered or catalog.typing_allowed()):
         return [*fields, 1, recipe["model"], parts.said(text("generate.restored"))]
     unknown = UserError("recipe_model", model=recipe.get("model", "?"))
     return [*fields, 1, gr.skip(), parts.alert(unknown.sentence())]
@@ -131,7 +132,10 @@ def _chosen(shown: list[Any], event: gr.SelectData) -> tuple[Any, Any]:
 
 
 def _defaults(model: str) -> list[Any]:
-    want = catalog.find("generate", model).defaults
+    try:
+        want = catalog.find("generate", model).defaults
+    except UserError:  # a name that was typed in: the model choice says why it can't be used
+        return [gr.skip()] * len(SETTINGS)
     return [want[name] for name in SETTINGS]
 
 

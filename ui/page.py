@@ -87,6 +87,11 @@ def build(settings: Settings) -> gr.Blocks:
                 one.resume, [owner, one.frame.job, *one.resume_values], [*one.frame.outputs, *one.outputs],
                 **parts.WATCHING,
             )  # fmt: skip
+        frames = [one.frame for one in built.values()]
+        page.load(
+            lambda: [gr.update(choices=one.choices()) for one in frames], None, [one.model for one in frames],
+            **parts.QUIET,
+        )  # fmt: skip
         page.load(_warming, None, warm, **parts.WATCHING)
         api.endpoints()
     return page

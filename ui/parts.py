@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from pipelines import address, catalog, inputs
+from pipelines import address, catalog, hub, inputs
 from pipelines.errors import UserError, text
 from pipelines.results import Partial, Progress, Result, Word
 from ui import files, jobs
@@ -51,15 +51,19 @@ class Frame:
             render=False,
         )
         self.model = gr.Dropdown(
-            [(_described(one), one.id) for one in catalog.rows(task)], value=row.id, label=text("page.model"),
-            info=row.note, elem_id=f"{task}-model", render=False,
+            self.choices(), value=row.id, label=text("page.model"), info=_note(row),
+            allow_custom_value=catalog.typing_allowed(), elem_id=f"{task}-model", render=False,
         )  # fmt: skip
         self.status = gr.HTML(IDLE, elem_id=f"{task}-status", padding=False, render=False)
         self.made = gr.HTML(made(None), elem_id=f"{task}-made", padding=False, render=False)
 
     @property
     def outputs(self) -> list[Any]:
-        return [self.owner, self.job, self.run, self.stop, self.status, self.made]
+        return [self.owner, self.job, self.run, self.stop, self.status, self.made, self.model]
+
+    def choices(self) -> list[tuple[str, str]]:
+        """What the model choice offers: each model's name, size, licence, and whether it is on disk."""
+        return [(_described(row), row.id) for row in catalog.rows(self.task)]
 
     def draw_actions(self) -> None:
         with gr.Row(elem_classes="actions"):
@@ -68,7 +72,7 @@ class Frame:
 
     def draw_model(self) -> None:
         self.model.render()
-        self.model.change(_noted, [self.model, gr.State(self.task)], self.model, **QUIET)
+        self.model.change(_noted, [self.model, gr.State(self.task)], self.model, **WATCHING)
 
     def start(self, owner: str | None, before: str | None, show: Show, **values: Any) -> Iterator[Updates]:
         """Starts a job in place of this tab's job `before`, and follows it: the handler of a Run button."""
@@ -89,13 +93,15 @@ class Frame:
             return
         try:
             for snapshot in jobs.watch(job_id, owner or ""):
-                yield {
+                updates = {
                     self.run: gr.update(interactive=snapshot.finished),
                     self.stop: gr.update(interactive=not snapshot.finished),
                     self.status: status(snapshot),
                     self.made: made(snapshot.result),
-                    **show(snapshot),
                 }
+                if snapshot.finished:  # it may have fetched one
+                    updates[self.model] = gr.update(choices=self.choices())
+                yield updates | show(snapshot)
         except UserError:
             yield self.idle()
 
@@ -141,13 +147,24 @@ def _stop(owner: str | None, job: str | None) -> None:
 
 
 def _noted(model: str, task: str) -> Any:
-    return gr.update(info=catalog.find(task, model).note)
+    """What is to know of the chosen model, or why a name that was typed in can't be used."""
+    try:
+        return gr.update(info=_note(catalog.find(task, model)))
+    except UserError as error:
+        return gr.update(info=error.sentence())
+
+
+def _note(row: catalog.Row) -> str:
+    note = row.note if row in catalog.rows() else f"{_described(row)}. {row.note}"
+    return f"{note} {text('page.model_typed')}" if catalog.typing_allowed() else note
 
 
 def _described(row: catalog.Row) -> str:
-    size = f"{row.parameters / 1e6:.0f} M" if row.parameters < 1e9 else f"{row.parameters / 1e9:.1f} B"
-    load = text("page.bundled") if row.bundled else f"{row.download_bytes / 1e9:.1f} GB"
-    return f"{row.name} · {size} · {load} · {row.licence}"
+    count = f"{row.parameters / 1e6:.0f} M" if row.parameters < 1e9 else f"{row.parameters / 1e9:.1f} B"
+    load = catalog.size(row.download_bytes) if row.from_hub else text("page.bundled")
+    if row.from_hub and hub.on_disk(row):
+        load = text("page.on_disk", size=load)
+    return f"{row.name} · {count} · {load} · {row.licence}"
 
 
 def photo(frame: Frame) -> Photo:

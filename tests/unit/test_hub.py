@@ -4,7 +4,6 @@ import errno
 import json
 import threading
 import types
-from collections import namedtuple
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -233,7 +232,7 @@ def _damaged(server: Hub, patch: pytest.MonkeyPatch) -> None:
 
 
 def _little_room(server: Hub, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(hub.shutil, "disk_usage", lambda path: namedtuple("Usage", "free")(1_000_000))
+    patch.setattr(hub.shutil, "disk_usage", lambda path: types.SimpleNamespace(free=1_000_000))
 
 
 def _filled(server: Hub, patch: pytest.MonkeyPatch) -> None:
