@@ -1,5 +1,5 @@
-// What Gradio has no word for: Ctrl+Enter runs, a picture dropped on the Generate tab restores its settings, and on a
-// narrow screen the result comes into view when it is asked for.
+// What Gradio has no word for: Ctrl+Enter runs, a picture dropped on the Generate tab restores its settings, example
+// photos have names for those who can't see them, and on a narrow screen the result comes into view when it is asked for.
 const visible = (selector) => [...document.querySelectorAll(selector)].find((one) => one.offsetParent);
 
 document.addEventListener("keydown", (event) => {
@@ -33,3 +33,9 @@ document.addEventListener("drop", (event) => {
   input.files = files.files;
   input.dispatchEvent(new Event("change", { bubbles: true }));
 });
+
+new MutationObserver(() => {
+  for (const image of document.querySelectorAll(".examples button:not([aria-label]) img")) {
+    image.closest("button").ariaLabel = decodeURIComponent(image.src).split("/").pop().replace(/\.\w+$/, "");
+  }
+}).observe(document, { childList: true, subtree: true });

@@ -40,7 +40,7 @@ def test_a_follow_up_keeps_the_talk_and_another_photo_starts_anew(page: Page) ->
     finished(page, "Ask")
     expect(messages.nth(2)).to_contain_text("elsewhere.example")  # as it was typed, not as a picture
     expect(page.get_by_label(text("ask.question"))).to_have_value("")
-    page.locator("#ask-examples .gallery-item").nth(1).click()
+    page.locator("#ask-examples").get_by_role("button", name="cat", exact=True).click()
     expect(messages).to_have_count(2)
     finished(page, "Ask")
     page.locator("#ask-new").click()

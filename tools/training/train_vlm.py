@@ -197,17 +197,23 @@ def build(vocab_size: int) -> FastVlmForConditionalGeneration:
     return model
 
 
-def pack(tokenizer: Tokenizer, talks: list[list[list[Exchange]]]) -> tuple[torch.Tensor, ...]:
-    """Exchanges behind the picture: tokens, targets (-100: none), conversation, place, each [b, length]."""
+Talk = list[tuple[list[int], list[int]]]  # a conversation as token ids: questions and answers
+
+
+def encode(tokenizer: Tokenizer, talks: list[list[list[Exchange]]]) -> list[list[Talk]]:
     texts = [text for picture in talks for talk in picture for exchange in talk for text in exchange]
     encoded = iter(one.ids for one in tokenizer.encode_batch(texts, add_special_tokens=False))
+    return [[[(next(encoded), next(encoded)) for _ in talk] for talk in picture] for picture in talks]
+
+
+def pack(talks: list[list[Talk]]) -> tuple[torch.Tensor, ...]:
+    """Conversations behind the picture: tokens, targets (-100: none), conversation, place, each [b, length]."""
     lines = []
     for picture in talks:
         tokens, target, number, place = [], [], [], []
         for n, talk in enumerate(picture, 1):
             ids, aim = [], []
-            for i, _ in enumerate(talk):
-                question, answer = next(encoded), next(encoded)
+            for i, (question, answer) in enumerate(talk):
                 asked = [USER] * (i > 0) + question + [ASSISTANT]
                 ids += [*asked, *answer, END]
                 aim += [-100] * (len(asked) - 1) + [*answer, END, -100]  # the target of a token is the one that follows
@@ -221,17 +227,21 @@ def pack(tokenizer: Tokenizer, talks: list[list[list[Exchange]]]) -> tuple[torch
     return tuple(torch.tensor([line[k] + [fills[k]] * (longest - len(line[k])) for line in lines]) for k in range(4))
 
 
-def loss_of(
+def see(model: FastVlmForConditionalGeneration, halfway: torch.Tensor, drop: float = 0.0) -> torch.Tensor:
+    """What stands before every conversation: "user" and the picture, [b, 50, 256]."""
+    cells = features.upper(model.model.vision_tower.timm_model, halfway)  # [b, 49, 1280]
+    picture = model.model.multi_modal_projector(nn.functional.dropout(cells, drop))  # [b, 49, 256]
+    return torch.cat([model.get_input_embeddings()(torch.full((len(halfway), 1), USER)), picture.float()], 1)
+
+
+def losses(
     model: FastVlmForConditionalGeneration, halfway: torch.Tensor, packed: tuple[torch.Tensor, ...]
 ) -> torch.Tensor:
+    """The cross-entropy of each token that has a target, in the order of `packed`, [answered tokens]."""
     tokens, target, number, place = packed
     b = len(tokens)
-    embed = model.get_input_embeddings()
     with torch.autocast("cpu", torch.bfloat16):
-        cells = features.upper(model.model.vision_tower.timm_model, halfway)  # [b, 49, 1280]
-        picture = model.model.multi_modal_projector(nn.functional.dropout(cells, 0.1))  # [b, 49, 256]
-        start = embed(torch.full((b, 1), USER))
-        x = torch.cat([start, picture.float(), embed(tokens)], 1)  # [b, 50 + length, 256]
+        x = torch.cat([see(model, halfway, 0.1), model.get_input_embeddings()(tokens)], 1)  # [b, 50 + length, 256]
         number = torch.cat([torch.zeros(b, CELLS + 1, dtype=torch.long), number], 1)
         place = torch.cat([torch.arange(CELLS + 1).expand(b, -1), place], 1)
         length = x.shape[1]
@@ -243,7 +253,18 @@ def loss_of(
         ]
         asked = target != -100
         logits = model.lm_head(hidden[:, CELLS + 1 :][asked])  # [answered tokens, vocabulary]
-    return cross_entropy(logits.float(), target[asked])
+    return cross_entropy(logits.float(), target[asked], reduction="none")
+
+
+def optimizer_of(model: nn.Module) -> torch.optim.Optimizer:
+    """AdamW over what learns; each group names the `peak` of its rate: the tower's is smaller."""
+    learned = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    groups = [
+        {"params": [p for n, p in learned.items() if ("vision_tower" in n) == tower and (p.ndim >= 2) == wide],
+         "weight_decay": 0.05 * wide, "peak": PEAK_TOWER if tower else PEAK}
+        for tower in (False, True) for wide in (False, True)
+    ]  # fmt: skip
+    return torch.optim.AdamW(groups, betas=(0.9, 0.98))
 
 
 def train(data: Path, minutes: float, out: Path) -> None:
@@ -252,18 +273,13 @@ def train(data: Path, minutes: float, out: Path) -> None:
         train_tokenizer(data).save(str(words))
     tokenizer = Tokenizer.from_file(str(words))
     model = build(tokenizer.get_vocab_size())
-    learned = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    groups = [
-        {"params": [p for n, p in learned.items() if ("vision_tower" in n) == tower and (p.ndim >= 2) == wide],
-         "weight_decay": 0.05 * wide, "peak": PEAK_TOWER if tower else PEAK}
-        for tower in (False, True) for wide in (False, True)
-    ]  # fmt: skip
-    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98))
+    optimizer = optimizer_of(model)
+    learned = [p for group in optimizer.param_groups for p in group["params"]]
     spent, step, curve = 0.0, 0, []
     if file.exists():
         state = torch.load(file)
         model.load_state_dict(state["model"], strict=False)
-        if len(state["optimizer"]["param_groups"]) == len(groups):
+        if len(state["optimizer"]["param_groups"]) == len(optimizer.param_groups):
             optimizer.load_state_dict(state["optimizer"])
         spent, step, curve = state["spent"], state["step"], state["curve"]
     model.model.language_model.set_attn_implementation("eager")  # on this mask a third faster than sdpa on a CPU
@@ -279,10 +295,10 @@ def train(data: Path, minutes: float, out: Path) -> None:
             share = max(0.01, 0.5 + 0.5 * math.cos(math.pi * min(1, spent / minutes)))
             group["lr"] = group["peak"] * min(1, (step - first + 1) / 100) * share
         halfway, talks = source.batch(kind)
-        loss = loss_of(model, halfway, pack(tokenizer, talks))
+        loss = losses(model, halfway, pack(encode(tokenizer, talks))).mean()
         optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(learned.values(), 1.0)
+        nn.utils.clip_grad_norm_(learned, 1.0)
         optimizer.step()
         recent[kind].append(loss.item())
         step += 1
@@ -302,7 +318,7 @@ def save(file: Path, model: nn.Module, optimizer: torch.optim.Optimizer, spent: 
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
     torch.save({**state, "spent": spent, "step": step, "curve": curve}, file.with_suffix(".new"))
     file.with_suffix(".new").replace(file)
-    (FOLDER / "curve-vlm.json").write_text(json.dumps(curve), "utf-8")
+    (FOLDER / f"curve-{file.stem}.json").write_text(json.dumps(curve), "utf-8")
 
 
 def export(model: FastVlmForConditionalGeneration, tokenizer: Tokenizer, folder: Path) -> None:

@@ -1,0 +1,200 @@
+"""Rewards the vision-language model for captions that people would agree with: self-critical training on CIDEr-D.
+
+Rennie et al., Self-critical Sequence Training for Image Captioning, 2017; a sample is held against the mean of the photo's
+other samples (Luo, A Better Variant of Self-Critical Sequence Training, 2020). Between these steps come some of
+`train_vlm`'s own, so that questions are not forgotten. Resumes from its checkpoint by the same command."""
+
+import argparse
+import math
+import random
+import re
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import nn
+from transformers import DynamicCache, FastVlmForConditionalGeneration
+
+from tools.evaluate import scorer
+from tools.training import features
+from tools.training.features import FOLDER, rows
+from tools.training.scenes import DESCRIBE
+from tools.training.train_vlm import (
+    ASSISTANT,
+    BATCH,
+    END,
+    Source,
+    build,
+    encode,
+    export,
+    losses,
+    optimizer_of,
+    pack,
+    save,
+    see,
+)
+
+SAMPLES, LONGEST, SLOWER = 5, 22, 0.06  # captions a photo, tokens a caption, rate as a share of the first training's
+MIX = {"reward": 0.6, "flickr8k": 0.08, "stickers": 0.12, "easy_vqa": 0.07, "daquar": 0.05, "vqa_text": 0.08}
+
+Vector = tuple[list[dict[tuple[str, ...], float]], list[float], int]
+
+
+class Reward:
+    """CIDEr-D (Vedantam et al. 2015) of a caption against a training photo's five, where the end counts as a word:
+    else captions would learn to break off after "in the"."""
+
+    def __init__(self, captions: dict[int, list[str]]) -> None:
+        spoken = {i: [self.words(one) for one in five] for i, five in captions.items()}
+        self.frequency = Counter(g for five in spoken.values() for g in {g for one in five for g in self.ngrams(one)})
+        self.most = math.log(len(spoken))
+        self.references = {i: [self.vector(one) for one in five] for i, five in spoken.items()}
+
+    @staticmethod
+    def words(caption: str) -> list[str]:
+        return [*re.findall(r"[a-z0-9]+(?:'[a-z]+)?", caption.lower()), "<end>"]
+
+    @staticmethod
+    def ngrams(words: list[str]) -> Counter[tuple[str, ...]]:
+        return Counter(tuple(words[i : i + n]) for n in range(1, 5) for i in range(len(words) - n + 1))
+
+    def vector(self, words: list[str]) -> Vector:
+        weights: list[dict[tuple[str, ...], float]] = [{}, {}, {}, {}]
+        for gram, count in self.ngrams(words).items():
+            weights[len(gram) - 1][gram] = count * max(self.most - math.log(max(1, self.frequency[gram])), 0.0)
+        return weights, [math.sqrt(sum(w * w for w in part.values())) for part in weights], len(words)
+
+    def __call__(self, photo: int, caption: str) -> float:
+        said, norms, length = self.vector(self.words(caption))
+        total = 0.0
+        for known, known_norms, known_length in self.references[photo]:
+            penalty = math.exp(-((length - known_length) ** 2) / 72)
+            for n in range(4):
+                if norms[n] and known_norms[n]:
+                    dot = sum(min(w, known[n].get(g, 0.0)) * known[n].get(g, 0.0) for g, w in said[n].items())
+                    total += penalty * dot / (norms[n] * known_norms[n]) / 4
+        return 10 * total / len(self.references[photo])
+
+
+@torch.no_grad()
+def write(
+    model: FastVlmForConditionalGeneration, halfway: torch.Tensor, question: list[int], each: int = 0
+) -> list[list[list[int]]]:
+    """Captions as token ids: for every picture `each` drawn at random, or (0) the likeliest next word after the other."""
+    embed, language = model.get_input_embeddings(), model.model.language_model
+    with torch.autocast("cpu", torch.bfloat16):
+        asked = embed(torch.tensor([[*question, ASSISTANT]] * len(halfway)))
+        cache = DynamicCache(config=language.config)
+        start = torch.cat([see(model, halfway), asked], 1)
+        hidden = language(inputs_embeds=start, past_key_values=cache, use_cache=True)[0][:, -1]
+        copies = max(1, each)
+        cache.batch_repeat_interleave(copies)
+        hidden = hidden.repeat_interleave(copies, 0)
+        out, ended = [], torch.zeros(len(hidden), dtype=torch.bool)
+        for _ in range(LONGEST):
+            logits = model.lm_head(hidden).float()
+            token = torch.multinomial(logits.softmax(-1), 1)[:, 0] if each else logits.argmax(-1)
+            token = token.masked_fill(ended, END)
+            out.append(token)
+            ended |= token == END
+            if ended.all():
+                break
+            hidden = language(inputs_embeds=embed(token)[:, None], past_key_values=cache, use_cache=True)[0][:, -1]
+    lines = [line[: line.index(END)] if END in line else line for line in torch.stack(out, 1).tolist()]
+    return [lines[i : i + copies] for i in range(0, len(lines), copies)]
+
+
+def held_out(model: FastVlmForConditionalGeneration, tokenizer: Tokenizer, data: Path, count: int) -> float:
+    """CIDEr-D of greedy captions of held-out photos."""
+    captions = rows(data / "flickr8k" / "captions.jsonl")
+    photos = features.load("halfway", "flickr8k", "plain")
+    held = [i for i, row in enumerate(captions) if row["split"] == "dev"][:count]
+    question = tokenizer.encode(DESCRIBE).ids
+    said: dict[str, str] = {}
+    for at in range(0, len(held), 20):
+        part = held[at : at + 20]
+        lines = write(model, torch.from_numpy(photos[part]).float(), question)
+        said |= {str(i): tokenizer.decode(line[0]) for i, line in zip(part, lines, strict=True)}
+    return float(scorer(data).cider_d(said, {str(i): captions[i]["captions"] for i in held})[0])
+
+
+def train(data: Path, minutes: float, out: Path) -> None:
+    file, before = FOLDER / "vlm-reward.pt", FOLDER / "vlm.pt"
+    tokenizer = Tokenizer.from_file(str(FOLDER / "vlm-tokenizer.json"))
+    model = build(tokenizer.get_vocab_size())
+    model.load_state_dict(torch.load(before)["model"])
+    optimizer = optimizer_of(model)
+    learned = [p for group in optimizer.param_groups for p in group["params"]]
+    spent, step, curve = 0.0, 0, []
+    if file.exists():
+        state = torch.load(file)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        spent, step, curve = state["spent"], state["step"], state["curve"]
+    model.model.language_model.set_attn_implementation("eager")
+    source = Source(data, features.tower().to(memory_format=torch.channels_last))
+    source.seed(step + 1)
+    reward, question = Reward(source.captions), tokenizer.encode(DESCRIBE).ids
+    rng = random.Random(step)
+    began = saved = time.time()
+    began -= spent * 60
+    found: list[float] = []
+    print(f"held out: CIDEr-D {held_out(model, tokenizer, data, 300):.3f}", flush=True)
+    while (spent := (time.time() - began) / 60) < minutes:
+        for group in optimizer.param_groups:
+            group["lr"] = SLOWER * group["peak"] * min(1, (step + 1) / 30) * max(0.05, 1 - spent / minutes)
+        kind = rng.choices(list(MIX), list(MIX.values()))[0]
+        if kind == "reward":
+            chosen = source.next_photos(BATCH)
+            halfway = torch.from_numpy(np.stack([rng.choice(source.flickr)[i] for i in chosen])).float()
+            drawn = write(model, halfway, question, SAMPLES)
+            worth = torch.tensor(
+                [[reward(i, tokenizer.decode(line)) for line in lines] for i, lines in zip(chosen, drawn, strict=True)]
+            )  # [photos, samples]
+            better = (worth - worth.mean(1, keepdim=True)) * SAMPLES / (SAMPLES - 1)  # than the mean of the others
+            weights = [
+                weight
+                for lines, values in zip(drawn, better.tolist(), strict=True)
+                for line, value in zip(lines, values, strict=True)
+                for weight in [value] * len(line) + [value * (len(line) < LONGEST)]  # one broken off did not end
+            ]
+            packed = pack([[[(question, line)] for line in lines] for lines in drawn])
+            loss = (losses(model, halfway, packed) * torch.tensor(weights)).mean()
+            found.append(worth.mean().item())
+        else:
+            halfway, talks = source.batch(kind)
+            loss = losses(model, halfway, pack(encode(tokenizer, talks))).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(learned, 1.0)
+        optimizer.step()
+        step += 1
+        if step % 50 == 0:
+            curve.append((round(spent, 2), {"reward": round(float(np.mean(found)), 3)}))
+            print(f"{spent:.1f} min, step {step}, reward of samples {np.mean(found):.3f}", flush=True)
+            found = []
+        if step % 300 == 0:
+            print(f"held out: CIDEr-D {held_out(model, tokenizer, data, 300):.3f}", flush=True)
+        if time.time() - saved > 240:
+            save(file, model, optimizer, spent, step, curve)
+            saved = time.time()
+    print(f"held out: CIDEr-D {held_out(model, tokenizer, data, 300):.3f}", flush=True)
+    save(file, model, optimizer, spent, step, curve)
+    export(model, tokenizer, out)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--out", type=Path, default=Path("assets/models/quartet-vlm"))
+    parser.add_argument("--minutes", type=float, default=40)
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    train(options.data, options.minutes, options.out)
+
+
+if __name__ == "__main__":
+    main()
