@@ -1,12 +1,15 @@
 """Which device and number type to compute in, and the reason in words."""
 
 import functools
+import gc
 import os
 import time
 from dataclasses import dataclass
 
+import psutil
 import torch
 
+from pipelines.catalog import Row
 from pipelines.errors import UserError, text
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -49,6 +52,39 @@ def pick() -> Device:
     if ratio >= FASTER:
         return Device(kind, "bf16", text("device.bf16_fast", ratio=f"{ratio:.1f}"))
     return Device(kind, "fp32", text("device.bf16_slow", ratio=f"{ratio:.2g}"))
+
+
+def for_row(row: Row) -> Device:
+    """The device that a model computes on: a row may want a precision of its own (`cpu_precision` and so on)."""
+    device = pick()
+    precision = row.options.get(f"{device.kind}_precision")
+    return Device(device.kind, precision, device.reason) if precision else device
+
+
+def free(kind: str) -> int:
+    """The bytes that are free on the device."""
+    if kind == "cuda":
+        return torch.cuda.mem_get_info()[0]
+    if kind == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    return psutil.virtual_memory().available
+
+
+def clear(kind: str) -> None:
+    """Gives what nobody uses any more back to the device."""
+    gc.collect()
+    if kind == "cuda":
+        torch.cuda.empty_cache()
+    elif kind == "mps":
+        torch.mps.empty_cache()
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether an error says that the memory is used up; only CUDA has a class of its own for that."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    said = str(error)
+    return isinstance(error, RuntimeError) and ("out of memory" in said or "can't allocate memory" in said)
 
 
 def _best_kind() -> str:

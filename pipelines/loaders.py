@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import sys
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +14,12 @@ from safetensors import SafetensorError, safe_open
 
 from pipelines import hub
 from pipelines.catalog import Row
-from pipelines.device import Device
+from pipelines.device import Device, free, is_full
 from pipelines.errors import UserError
 
 log = logging.getLogger("quartet.loaders")
 LABELS_FILE = "label_embeddings.safetensors"
+ROOM = 2 * 10**9  # bytes of a graphics card that computing takes beside the weights
 
 
 @dataclass
@@ -37,8 +39,6 @@ class Loaded:
 def load(row: Row, folder: Path, device: Device) -> Loaded:
     """Loads the model whose files lie in `folder`. Raises `UserError`: "model_broken" where they can't be read,
     "model_pickled" where the weights come in a format that can run code."""
-    if precision := row.options.get(f"{device.kind}_precision"):
-        device = Device(device.kind, precision, device.reason)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if not any(folder.rglob("*.safetensors")):
         raise UserError("model_pickled" if any(folder.iterdir()) else "model_broken", model=row.name)
@@ -96,12 +96,15 @@ def _image_text(row: Row, folder: Path, device: Device) -> Loaded:
 def _transformers(row: Row, folder: Path, device: Device, kind: Any) -> Loaded:
     from transformers import AutoProcessor
 
-    model = kind.from_pretrained(folder, dtype=device.dtype, local_files_only=True, use_safetensors=True)
+    files = {"dtype": device.dtype, "local_files_only": True, "use_safetensors": True}
+    if _spare(row, device) < ROOM:
+        model = kind.from_pretrained(folder, device_map="auto", **files)  # what the card can't hold stays outside
+    else:
+        model = kind.from_pretrained(folder, **files).to(device.kind)
     processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
     if model.generation_config.pad_token_id is None:
         model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
-    model = model.to(device.kind).eval().requires_grad_(False)
-    return Loaded(row, device, model, processor, processor.tokenizer)
+    return Loaded(row, device, model.eval().requires_grad_(False), processor, processor.tokenizer)
 
 
 def _diffusers(row: Row, folder: Path, device: Device) -> Loaded:
@@ -110,11 +113,38 @@ def _diffusers(row: Row, folder: Path, device: Device) -> Loaded:
     files: dict[str, Any] = {"dtype": device.dtype, "local_files_only": True, "use_safetensors": True}
     pipe = DiffusionPipeline.from_pretrained(folder, variant=row.variant or None, **files)
     pipe.set_progress_bar_config(disable=True)
-    loaded = Loaded(row, device, pipe.to(device.kind), tokenizer=pipe.tokenizer)
+    _place(row, device, pipe)
+    loaded = Loaded(row, device, pipe, tokenizer=pipe.tokenizer)
     if decoder := row.options.get("tiny_decoder"):
-        tiny = AutoencoderTiny.from_pretrained(_helper(row, decoder), **files)
-        loaded.tiny_decoder = tiny.to(device.kind).eval().requires_grad_(False)
+        tiny = AutoencoderTiny.from_pretrained(_helper(row, decoder), **files).to(device.kind)
+        loaded.tiny_decoder = tiny.eval().requires_grad_(False)
+        if device.kind == "cpu" and row.options.get("fast_decoder"):
+            pipe.vae = tiny  # there the pipeline's own decoder takes longer than all steps
     return loaded
+
+
+def _spare(row: Row, device: Device) -> int:
+    """The bytes that stay free on a graphics card beside the model's weights."""
+    return sys.maxsize if device.kind == "cpu" else free(device.kind) - row.parameters * device.dtype.itemsize
+
+
+def _place(row: Row, device: Device, pipe: Any) -> None:
+    """A pipeline on its device: whole where there is room, else a part at a time, and in slices."""
+    spare = _spare(row, device)
+    if spare < ROOM:
+        pipe.enable_attention_slicing()
+        if hasattr(pipe.vae, "enable_tiling"):
+            pipe.vae.enable_tiling()
+    if spare >= ROOM or device.kind != "cuda":
+        pipe.to(device.kind)
+    elif max(_bytes(part) for part in pipe.components.values()) + ROOM <= free(device.kind):
+        pipe.enable_model_cpu_offload()
+    else:
+        pipe.enable_sequential_cpu_offload()
+
+
+def _bytes(part: Any) -> int:
+    return sum(one.nbytes for one in part.parameters()) if isinstance(part, torch.nn.Module) else 0
 
 
 FAMILIES = {

@@ -199,9 +199,13 @@ def _blip(folder: Path, kind: str = "BlipForConditionalGeneration") -> None:
 
 
 def _named(folder: Path, processor: str) -> None:
-    """Names the processor's class where a hub repository names it: in the image processor's configuration."""
+    """As repositories from before transformers 5: the processor's class is named in the image processor's file, and
+    each part of it has its own file only."""
     path = folder / "preprocessor_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"processor_class": processor}))
+    if (path := folder / "processor_config.json").exists():
+        config = json.loads(path.read_text())
+        path.write_text(json.dumps({name: value for name, value in config.items() if not isinstance(value, dict)}))
 
 
 def _blip_vqa(folder: Path) -> None:

@@ -78,10 +78,14 @@ SIZES: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def build(row: catalog.Row, folder: Path) -> None:
-    """Writes a row's files as the hub has them, with random weights of the real architecture."""
+    """Writes a row's files as the hub has them, and its helpers', with random weights of the real architecture."""
+    from diffusers import AutoencoderTiny
+
     from tests import tiny
 
-    tiny.build(row, folder)
+    for helper in row.helpers:
+        AutoencoderTiny().save_pretrained(folder / helper.source)
+    folder = tiny.build(row, folder / "model")
     if row.family == "open_clip":
         _open_clip(folder)
     for name, larger in SIZES.get(row.id, {}).items():
@@ -194,13 +198,8 @@ def main() -> None:
     made.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     chosen = made.parse_args()
     if chosen.build:
-        from tests import tiny
-
-        task, row_id = CASES[chosen.cases[0]][2], CASES[chosen.cases[0]][0]
-        row = catalog.find(task, row_id)
-        build(row, chosen.build / "model")
-        for helper in row.helpers:
-            tiny.build_helper(helper.source, chosen.build / helper.source)
+        row_id, _, task, _ = CASES[chosen.cases[0]]
+        build(catalog.find(task, row_id), chosen.build)
         return
     if chosen.measure:
         print(json.dumps(measure(chosen.cases[0], chosen.measure)))

@@ -72,7 +72,7 @@ def test_a_model_that_cannot_fit_is_refused_before_loading() -> None:
     with pytest.raises(UserError) as refused, runtime.lend(row("huge", 3_000_000_000)):
         pass
     assert refused.value.code == "model_too_large"
-    assert "3.0 GB" in str(refused.value) and "1 MB" in str(refused.value)
+    assert "3.0 GB" in str(refused.value) and "1.0 MB" in str(refused.value)
     assert loads.count == {}
 
 
