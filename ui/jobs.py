@@ -4,6 +4,7 @@ One job at a time computes, the others wait in line and see their place; one tha
 meanwhile. A finished job is kept for an hour, within a
 byte limit, so that a reloaded page finds it again. All state is in the one `Jobs` of this module."""
 
+import contextvars
 import json
 import logging
 import os
@@ -15,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pipelines
+from pipelines import zero
 from pipelines.errors import UserError, text
 from pipelines.results import Partial, Pictures, Progress, Result
 
@@ -80,7 +82,8 @@ class Jobs:
             self._jobs[job.id] = job
             self._line.append(job)
             self._renumber()
-        threading.Thread(target=self._work, args=(job,), name=f"job-{task}", daemon=True).start()
+        inside = contextvars.copy_context()  # of the request: a ZeroGPU Space tells by it whose seconds they are
+        threading.Thread(target=inside.run, args=(self._work, job), name=f"job-{task}", daemon=True).start()
         return job.id
 
     def watch(self, job_id: str, owner: str) -> Iterator[Snapshot]:
@@ -149,7 +152,7 @@ class Jobs:
         self._show(job, Snapshot("running"))
         latest: Progress | Partial | None = None
         try:
-            stream = pipelines.task(job.task).stream(**job.values)
+            stream = zero.stream(job.task, **job.values)
             try:
                 for event in stream:
                     if isinstance(event, Result):

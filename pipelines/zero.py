@@ -1,0 +1,65 @@
+"""On a ZeroGPU Space a task runs in a worker that has a graphics card for some seconds; elsewhere it runs right here."""
+
+from collections.abc import Callable, Generator
+from contextlib import closing
+from typing import Any
+
+import pipelines
+from pipelines import catalog
+from pipelines.errors import UserError
+
+SHORTEST, LONGEST = 10, 120  # seconds that are asked for
+
+
+def stream(task: str, **values: Any) -> Generator[Any, None, None]:
+    """What `pipelines.task(task).stream(**values)` yields, from wherever it runs."""
+    if worker is None:
+        yield from pipelines.task(task).stream(**values)
+        return
+    pipelines.task(task)
+    from pipelines import runtime
+
+    yield from runtime.prepare(catalog.find(task, values.get("model")))  # weights are read before the worker forks
+    with closing(worker(task, values)) as events:
+        for event in events:
+            if isinstance(event, tuple):
+                raise UserError(event[0], **event[1])
+            yield event
+
+
+def _worker(task: str, values: dict[str, Any]) -> Generator[Any, None, None]:
+    """Runs in the worker. Errors cross as plain values: the package would make an error page of them."""
+    try:
+        yield from pipelines.task(task).stream(**values)
+    except UserError as error:
+        yield error.code, error.values
+
+
+def seconds(task: str, values: dict[str, Any]) -> int:
+    """How long the worker may need its card, by the task and the size of the model and the request."""
+    row = catalog.find(task, values.get("model"))
+    work = _asked(values.get("max_words"), 30) / 20
+    if task == "generate":
+        steps, width, height = (_asked(values.get(name), row.defaults[name]) for name in ("steps", "width", "height"))
+        work = 0.2 * steps * _asked(values.get("count"), 1) * width * height / 2**20
+    return round(max(SHORTEST, min(LONGEST, SHORTEST + row.parameters / 1e9 * (2 + work))))
+
+
+def _asked(value: Any, default: float) -> float:
+    """A number that a visitor gave; the pipeline itself checks it, and refuses what is none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return default
+
+
+def _decorated() -> Callable[..., Generator[Any, None, None]] | None:
+    """The worker, where the Space's own package is there; it wants to see it before the page starts."""
+    try:
+        import spaces
+    except ImportError:
+        return None
+    return spaces.GPU(duration=seconds)(_worker)
+
+
+worker = _decorated()
