@@ -29,7 +29,7 @@ def stream(
     question = inputs.words(question, "question")
     turns = inputs.history(history)
     max_words = inputs.number(max_words, "max_words", 1, 200)
-    row = catalog.find("ask", model)
+    row = yield from catalog.choose("ask", model)
     yield from runtime.prepare(row)
     with runtime.lend(row) as loaded:
         yield Progress("looking")

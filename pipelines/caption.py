@@ -31,7 +31,7 @@ def stream(
     beams = inputs.number(beams, "beams", 1, 8)
     max_words = inputs.number(max_words, "max_words", 1, 200)
     prompt = inputs.optional_words(prompt, "prompt")
-    row = catalog.find("caption", model)
+    row = yield from catalog.choose("caption", model)
     question = _question(row, detail)
     yield from runtime.prepare(row)
     with runtime.lend(row) as loaded:

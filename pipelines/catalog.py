@@ -3,11 +3,13 @@
 import functools
 import os
 import tomllib
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipelines.errors import UserError
+from pipelines.results import Progress
 
 ROOT = Path(__file__).parent.parent
 BUNDLED, LOCAL = "bundled", "local"
@@ -93,8 +95,17 @@ def rows(task: str | None = None) -> tuple[Row, ...]:
 
 def find(task: str, model: str | None = None) -> Row:
     """The row of a model id, or of a hub name or folder that is typed in, where that is allowed; `None` is the default:
-    `QUARTET_CLASSIFY_MODEL` and so on, else the first row of `QUARTET_PRESET`. Asks the hub about a name that it sees
-    for the first time. Raises `UserError`."""
+    `QUARTET_CLASSIFY_MODEL` and so on, else the first row of `QUARTET_PRESET`. Raises `UserError`."""
+    steps = choose(task, model)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def choose(task: str, model: str | None = None) -> Generator[Progress, None, Row]:
+    """`find` with signs of life: it asks the hub about a name that is typed in for the first time."""
     offered = rows(task)
     wanted = model or os.environ.get(f"QUARTET_{task.upper()}_MODEL") or _preset(offered).id
     for row in offered:
@@ -104,7 +115,7 @@ def find(task: str, model: str | None = None) -> Row:
         raise UserError("model_typed", model=wanted, known=", ".join(row.id for row in offered))
     from pipelines import typed  # which builds rows
 
-    return typed.row(task, wanted)
+    return (yield from typed.row(task, wanted))
 
 
 def typing_allowed() -> bool:

@@ -39,7 +39,7 @@ def stream(
     names, notes = inputs.labels(labels)
     if top_k is not None:
         top_k = inputs.number(top_k, "top_k", 1, 1000)
-    row = catalog.find("classify", model)
+    row = yield from catalog.choose("classify", model)
     wanted = _templates(templates, row)
     yield from runtime.prepare(row)
     with runtime.lend(row) as loaded:

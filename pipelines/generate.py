@@ -36,7 +36,7 @@ def stream(
     start = time.perf_counter()
     prompt = inputs.words(prompt, "prompt")
     negative = inputs.optional_words(negative, "negative")
-    row = catalog.find("generate", model)
+    row = yield from catalog.choose("generate", model)
     settings = {"prompt": prompt, "negative": negative, **_settings(row, steps, guidance, width, height)}
     count = inputs.number(count, "count", 1, 8)
     first = inputs.seed(seed)

@@ -11,7 +11,7 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -67,12 +67,12 @@ def revision(row: Row) -> str:
     return (_commit(row.source, row.revision) or row.revision) if row.from_hub else row.revision
 
 
-def card(source: str, revision: str) -> tuple[Path, dict[str, int]]:
+def card(source: str, revision: str) -> Generator[Progress, None, tuple[Path, dict[str, int]]]:
     """The folder with a repository's `CARD` files, and the size of each file that it lists; from the cache where it is
     there. Raises `UserError`."""
     commit = _commit(source, revision)
     if commit is None or not (_listing(source, commit) or needed.complete(_folder(source, commit))):
-        commit = _within(PATIENCE, lambda: _listed(source, revision), source)
+        commit = yield from _asked(source, revision)
     folder = _folder(source, commit)
     return folder, _listing(source, commit) or sizes(folder)
 
@@ -295,24 +295,28 @@ def _listed(source: str, revision: str) -> str:
     return str(found.resolved)
 
 
-def _within(seconds: float, call: Callable[[], str], source: str) -> str:
-    """What the call returns; the hub's client by itself knows no time limit."""
+def _asked(source: str, revision: str) -> Generator[Progress, None, str]:
+    """`_listed` with signs of life, since the hub's client by itself knows no time limit."""
     answers: queue.Queue[str | Exception] = queue.Queue()
 
     def ask() -> None:
         try:
-            answers.put(call())
+            answers.put(_listed(source, revision))
         except Exception as error:
             answers.put(error)
 
     threading.Thread(target=ask, name="ask-hub", daemon=True).start()
-    try:
-        answer = answers.get(timeout=seconds)
-    except queue.Empty:
-        raise UserError("hub_unreachable", model=source) from None
-    if isinstance(answer, Exception):
-        raise _refusal(answer, source, 0) from answer
-    return answer
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        yield Progress("asking", values={"model": source})
+        try:
+            answer = answers.get(timeout=TICK)
+        except queue.Empty:
+            continue
+        if isinstance(answer, Exception):
+            raise _refusal(answer, source, 0) from answer
+        return answer
+    raise UserError("hub_unreachable", model=source)
 
 
 def _there(path: Path, count: int) -> bool:

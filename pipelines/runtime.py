@@ -143,6 +143,7 @@ def prepare(row: Row) -> Iterator[Progress]:
     """What comes before `lend`: fetches the model's files where needed, and loads it. Where that fails, files that turn
     out to be damaged are fetched once more."""
     if loaded(row):
+        yield Progress("starting")
         return
     yield from _fetched(row)
     try:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from huggingface_hub.repocard import metadata_load
 from pipelines import catalog, hub, needed
 from pipelines.catalog import LOCAL, Helper, Row
 from pipelines.errors import UserError, text
+from pipelines.results import Progress
 
 NAME = re.compile(r"(?P<source>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>\w[\w./-]*))?")
 OVERHEAD = 1.2  # memory of a loaded model for each byte of its weights
@@ -27,7 +29,7 @@ FAMILIES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
 BLIP = {"BlipForConditionalGeneration": ("caption",), "BlipForQuestionAnswering": ("ask",)}
 
 
-def row(task: str, name: str) -> Row:
+def row(task: str, name: str) -> Generator[Progress, None, Row]:
     """The row of "organisation/name", "organisation/name@revision" or a folder under the model folder. Asks the hub
     about a name that it sees for the first time. Raises `UserError`."""
     root = catalog.model_folder().resolve()
@@ -39,7 +41,7 @@ def row(task: str, name: str) -> Row:
         known = ", ".join(row.id for row in catalog.rows(task))
         raise UserError("model_unknown", model=name, task=task, known=known)
     source, revision = found["source"], found["revision"] or "main"
-    return _row(task, name, source, revision, *hub.card(source, revision))
+    return _row(task, name, source, revision, *(yield from hub.card(source, revision)))
 
 
 def _row(task: str, name: str, source: str, revision: str, folder: Path, sizes: dict[str, int]) -> Row:
