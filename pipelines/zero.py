@@ -19,7 +19,8 @@ def stream(task: str, **values: Any) -> Generator[Any, None, None]:
     pipelines.task(task)
     from pipelines import runtime
 
-    yield from runtime.prepare(catalog.find(task, values.get("model")))  # weights are read before the worker forks
+    row = yield from catalog.choose(task, values.get("model"))
+    yield from runtime.prepare(row)  # weights are read before the worker forks
     with closing(worker(task, values)) as events:
         for event in events:
             if isinstance(event, tuple):

@@ -39,6 +39,7 @@ def caption(
     beams: int = 1,
     max_words: int = 30,
     prompt: str = "",
+    detail: str = "short",
     request: gr.Request | None = None,
 ) -> dict:
     """Describe a photo in a sentence, with the probability of each word.
@@ -49,10 +50,13 @@ def caption(
         beams: beam width, 1 to 8
         max_words: 1 to 200
         prompt: words that the caption starts with
+        detail: short, detailed or more, where the model can
     """
-    return asdict(
-        _finish(request, "caption", photo=_path(photo), model=model, beams=beams, max_words=max_words, prompt=prompt)
-    )
+    result = _finish(
+        request, "caption", photo=_path(photo), model=model, beams=beams, max_words=max_words, prompt=prompt,
+        detail=detail,
+    )  # fmt: skip
+    return asdict(result)
 
 
 def ask(

@@ -6,9 +6,12 @@ from typing import Any
 
 import gradio as gr
 
+from pipelines import catalog
 from pipelines.errors import text
 from pipelines.results import Caption, Partial
 from ui import jobs, parts
+
+WORDS = {"short": 30, "detailed": 60, "more": 100}  # how many words a caption of each kind may need
 
 
 def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
@@ -20,6 +23,10 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
             filled = parts.photo_examples(frame, lambda index: parts.examples()[index], [photo])
             frame.draw_actions()
             frame.draw_model()
+            detail = gr.Radio(
+                [(text(f"caption.details.{one}"), one) for one in WORDS], value="short", label=text("caption.detail"),
+                visible=_detailed(frame.model.value), elem_id="caption-detail",
+            )  # fmt: skip
             with gr.Accordion(text("page.options"), open=False):
                 beams = gr.Slider(1, 8, 1, step=1, label=text("caption.beams"), info=text("caption.beams_info"))
                 max_words = gr.Slider(5, 100, 30, step=1, label=text("caption.max_words"))
@@ -42,18 +49,31 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
         return {}
 
     def run(
-        owner: str | None, before: str | None, photo: str | None, beams: int, max_words: int, prompt: str, model: str
-    ) -> Iterator[parts.Updates]:
+        owner: str | None, before: str | None, photo: str | None, beams: int, max_words: int, prompt: str, detail: str,
+        model: str,
+    ) -> Iterator[parts.Updates]:  # fmt: skip
         yield from frame.start(
-            owner, before, show, photo=photo, model=model, beams=int(beams), max_words=int(max_words), prompt=prompt
-        )
+            owner, before, show, photo=photo, model=model, beams=int(beams), max_words=int(max_words), prompt=prompt,
+            detail=detail,
+        )  # fmt: skip
 
     def resume(owner: str | None, job: str | None) -> Iterator[parts.Updates]:
         yield from frame.follow(owner, job, show)
 
-    values = [photo, beams, max_words, prompt, frame.model]
+    values = [photo, beams, max_words, prompt, detail, frame.model]
     frame.listen([frame.run.click, prompt.submit], filled, run, values, [written])
+    detail.change(WORDS.get, detail, max_words, **parts.QUIET)
+    frame.model.change(_offer_details, frame.model, detail, **parts.QUIET)
     return parts.Tab(frame, resume, [written], picture=photo, send=send, target=photo)
+
+
+def _detailed(model: str) -> bool:
+    """Whether a model can write captions of more than one kind; one that is typed in can't."""
+    return any(row.id == model and len(row.options.get("details", ())) > 1 for row in catalog.rows("caption"))
+
+
+def _offer_details(model: str) -> Any:
+    return gr.update(visible=True) if _detailed(model) else gr.update(visible=False, value="short")
 
 
 def _sentence(whole: str, words: tuple[Any, ...]) -> str:
