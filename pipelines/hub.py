@@ -367,7 +367,7 @@ def _refusal(error: BaseException, source: str, done: int) -> UserError:
             case RepositoryNotFoundError() | RemoteEntryNotFoundError() | HFValidationError():
                 return UserError("model_not_there", model=source)
             case HfHubHTTPError():
-                return _answered(one.response.status_code, source)
+                return _answered(one.response.status_code, source, done)
             case HTTPError():
                 return UserError("hub_lost" if done else "hub_unreachable", model=source)
             case OSError(errno=errno.ENOSPC | errno.EDQUOT):
@@ -377,9 +377,9 @@ def _refusal(error: BaseException, source: str, done: int) -> UserError:
     return UserError("hub_lost" if done else "hub_unreachable", model=source)
 
 
-def _answered(status: int, source: str) -> UserError:
-    if status in (401, 403):
-        return UserError("model_not_there", model=source)
+def _answered(status: int, source: str, done: int) -> UserError:
+    if status in (401, 403):  # in the middle: the address of the file has run out
+        return UserError("hub_lost" if done else "token_refused", model=source)
     return UserError("hub_busy" if status == 429 else "hub_failed", status=status)
 
 

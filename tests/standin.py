@@ -54,6 +54,7 @@ class Hub:
     seen: list[str] = field(default_factory=list)  # "GET /path", in order
     leaked: list[str] = field(default_factory=list)  # tokens that the host of the weights was shown
     status: int = 0  # the API answers so
+    expired: str = ""  # a token that is no longer valid
     weights_status: int = 0  # the host of the weights answers so
     damaged: int = 0  # so many downloads of weights have a wrong byte
     lose_after: int = -1  # connections break after so many bytes of weights, and every later one at once
@@ -114,6 +115,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._weights(path.split("/")[2])
         elif self.hub.status:
             self._answer(self.hub.status, {"error": "the hub's own words"})
+        elif self.hub.expired and self._token() == self.hub.expired:
+            self._refuse(401, "", "Invalid credentials in Authorization header")
         elif path.startswith("/api/models/"):
             self._api(path.removeprefix("/api/models/"))
         elif path.startswith("/api/resolve-cache/models/"):
@@ -178,7 +181,7 @@ class _Handler(BaseHTTPRequestHandler):
             hub.damaged -= 1
             data = bytes([data[0] ^ 1]) + data[1:]
         start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").split("-")[0])
-        headers = {"ETag": f'"{digest}"', "Accept-Ranges": "bytes"}
+        headers = {"ETag": f'"{digest[::-1]}"', "Accept-Ranges": "bytes"}  # of its own, as on the real one
         if start:
             headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
         self._send(206 if start else 200, data[start:], headers, faulty=True)

@@ -201,6 +201,11 @@ def _gated(server: Hub, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(server.repositories[NAME], "gated", True)
 
 
+def _expired(server: Hub, patch: pytest.MonkeyPatch) -> None:
+    patch.setenv("HF_TOKEN", "hf_old")
+    patch.setattr(server, "expired", "hf_old")
+
+
 def _other_revision(server: Hub, patch: pytest.MonkeyPatch) -> None:
     patch.setattr(server.repositories[NAME], "revisions", ("trunk",))
 
@@ -260,6 +265,7 @@ FAULTS: list[tuple[Fault, str, list[str]]] = [
     (_missing, "model_not_there", [NAME, "HF_TOKEN"]),
     (_private, "model_not_there", [NAME, "HF_TOKEN"]),
     (_gated, "model_gated", [f"https://huggingface.co/{NAME}", "HF_TOKEN"]),
+    (_expired, "token_refused", ["settings/tokens"]),
     (_other_revision, "revision_unknown", [NAME]),
     (_busy, "hub_busy", ["429"]),
     (_failing, "hub_failed", ["500"]),
