@@ -8,7 +8,7 @@ OLD_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	$$p -c "$(OLD_ENOUGH)" 2>/dev/null && echo $$p && break; done)
 
-.PHONY: run test quick lint format bench eval screenshots train-clip train-vlm train-brush eval-brush space chromium
+.PHONY: run test quick lint format bench eval screenshots train-clip train-vlm train-brush eval-brush space chromium readme
 
 run: $(VENV)/run.stamp  ## the app at http://127.0.0.1:7860; flags: make run FLAGS="--port 8000"
 	$(PY) app.py $(FLAGS)
@@ -37,6 +37,9 @@ eval: $(VENV)/train.stamp  ## figures on held-out data, into the model cards
 
 screenshots: $(VENV)/test.stamp chromium
 	$(PY) -m tools.screenshots
+
+readme: $(VENV)/run.stamp  ## the tables of models in the README
+	$(PY) -m tools.readme
 
 train-clip: $(VENV)/train.stamp
 	$(PY) -m tools.training.train_clip

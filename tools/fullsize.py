@@ -159,6 +159,12 @@ def measure(case: str, folder: Path) -> dict[str, Any]:
     }
 
 
+def catalogued(case: dict[str, Any]) -> int:
+    """The bytes that the catalogue says for a case: those of fp32, or half."""
+    row = catalog.find(case["task"], case["model"])
+    return row.memory_bytes if case["precision"] == "fp32" else row.memory_bytes // 2
+
+
 class _Peak:
     """The most memory that this process has held of its own, looked at a hundred times a second."""
 
