@@ -1,14 +1,16 @@
 """Each full-size row goes the whole way on a tiny network of its own classes, processor and file layout."""
 
 import math
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import pipelines
-from pipelines import catalog, hub, runtime
+from pipelines import catalog, device, hub, runtime
 from pipelines.catalog import Helper, Row
+from pipelines.device import Device
 from pipelines.errors import UserError
 from pipelines.results import Caption, Partial, Pictures, Progress
 from tests import tiny
@@ -54,7 +56,7 @@ def on_disk(
     monkeypatch.setattr(hub, "local_folder", built)
     monkeypatch.setattr(hub, "helper_folder", helper)
     monkeypatch.setattr(hub, "on_disk", lambda row: True)
-    monkeypatch.setattr(hub, "fetch", lambda row: iter(()), raising=False)
+    monkeypatch.setattr(hub, "fetch", lambda row: iter(()))
     monkeypatch.setattr(hub, "revision", lambda row: "0123456")
     for name in ("lend", "loaded", "unload"):
         monkeypatch.setattr(runtime, name, getattr(memory, name))
@@ -159,3 +161,45 @@ def test_pickled_weights_are_refused(
     with pytest.raises(UserError) as refused:
         pipelines.task("classify").run(CAT, ["a cat"], model=row.id)
     assert refused.value.code == "model_pickled"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    ("task", "model", "request_values"),
+    [
+        ("classify", "siglip2-b16", {"photo": CAT, "labels": ["a cat", "a dog"]}),
+        ("classify", "mobileclip2-s0", {"photo": CAT, "labels": ["a cat", "a dog"]}),
+        ("caption", "blip-base", {"photo": CAT, "max_words": 2}),
+        ("caption", "florence2-base", {"photo": CAT, "max_words": 2}),
+        ("ask", "blip-vqa", {"photo": CAT, "question": "what is it?", "max_words": 2}),
+        ("ask", "smolvlm-256m", {"photo": CAT, "question": "what is it?", "max_words": 2}),
+        ("ask", "qwen3.5-0.8b", {"photo": CAT, "question": "what is it?", "max_words": 2}),
+        ("generate", "sd-turbo", {"prompt": "a cat", "width": 256, "height": 256}),
+        ("generate", "flux2-klein", {"prompt": "a cat", "width": 256, "height": 256}),
+    ],
+)
+def test_both_number_types(
+    task: str, model: str, request_values: dict, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "for_row", lambda row: Device("cpu", precision, ""))
+    memory = runtime.Runtime(budget=10**15)
+    for name in ("lend", "loaded"):
+        monkeypatch.setattr(runtime, name, getattr(memory, name))
+    assert pipelines.task(task).run(**request_values, model=model).device == f"cpu, {precision}"
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "request_values"),
+    [
+        ("caption", "blip-base", {"photo": CAT}),
+        ("caption", "florence2-base", {"photo": CAT}),
+        ("ask", "smolvlm-256m", {"photo": CAT, "question": "what is it?"}),
+        ("generate", "lcm-dreamshaper", {"prompt": "a cat", "width": 256, "height": 256}),
+    ],
+)
+def test_closing_ends_the_work_within_a_step(task: str, model: str, request_values: dict) -> None:
+    events = pipelines.task(task).stream(**request_values, model=model)
+    first = next(event for event in events if isinstance(event, Partial))
+    events.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "work"]
+    assert first.step <= 1 and len(first.words) <= 1
