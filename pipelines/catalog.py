@@ -105,7 +105,7 @@ def find(task: str, model: str | None = None) -> Row:
 
 
 def choose(task: str, model: str | None = None) -> Generator[Progress, None, Row]:
-    """`find` with signs of life: it asks the hub about a name that is typed in for the first time."""
+    """`find` with signs of life: it asks the hub about a name that is typed in and not on disk."""
     offered = rows(task)
     wanted = model or os.environ.get(f"QUARTET_{task.upper()}_MODEL") or _preset(offered).id
     for row in offered:

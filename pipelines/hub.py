@@ -67,14 +67,36 @@ def revision(row: Row) -> str:
     return (_commit(row.source, row.revision) or row.revision) if row.from_hub else row.revision
 
 
-def card(source: str, revision: str) -> Generator[Progress, None, tuple[Path, dict[str, int]]]:
-    """The folder with a repository's `CARD` files, and the size of each file that it lists; from the cache where it is
-    there. Raises `UserError`."""
+def kept(source: str, revision: str) -> tuple[Path, dict[str, int]] | None:
+    """The folder of what this disk has of a repository, and the size of each file that belongs there."""
     commit = _commit(source, revision)
-    if commit is None or not (_listing(source, commit) or needed.complete(_folder(source, commit))):
-        commit = yield from _asked(source, revision)
-    folder = _folder(source, commit)
-    return folder, _listing(source, commit) or sizes(folder)
+    folder = _folder(source, commit or "")
+    return (folder, _listing(source, commit) or sizes(folder)) if commit and folder.is_dir() else None
+
+
+def look(source: str, revision: str) -> Generator[Progress, None, tuple[Path, dict[str, int]]]:
+    """Asks the hub what a repository is: the folder with its `CARD` files, and the size of each file that it lists.
+    Raises `UserError`."""
+    answers: queue.Queue[str | Exception] = queue.Queue()
+
+    def ask() -> None:
+        try:
+            answers.put(_listed(source, revision))
+        except Exception as error:
+            answers.put(error)
+
+    threading.Thread(target=ask, name="ask-hub", daemon=True).start()
+    end = time.monotonic() + PATIENCE  # the hub's client by itself knows no time limit
+    while time.monotonic() < end:
+        yield Progress("asking", values={"model": source})
+        try:
+            answer = answers.get(timeout=TICK)
+        except queue.Empty:
+            continue
+        if isinstance(answer, Exception):
+            raise _refusal(answer, source, 0) from answer
+        return _folder(source, answer), _listing(source, answer)
+    raise UserError("hub_unreachable", model=source)
 
 
 def sizes(folder: Path) -> dict[str, int]:
@@ -259,10 +281,7 @@ def _whole(row: Row, one: Helper) -> bool:
         return False
     folder = _folder(one.source, commit)
     if listing := _listing(one.source, commit):
-        try:
-            wanted = _files(row, one, listing, folder)
-        except (OSError, ValueError):  # no readable model_index.json
-            return False
+        wanted = _files(row, one, listing, folder)
         return bool(wanted) and all(_there(folder / path, listing[path]) for path in wanted)
     return needed.complete(folder)  # by a client that kept no listing
 
@@ -293,30 +312,6 @@ def _listed(source: str, revision: str) -> str:
     found = HfApi().resolve_revision(source, revision=revision)
     snapshot_download(source, revision=found, allow_patterns=CARD, tqdm_class=_NoBar)
     return str(found.resolved)
-
-
-def _asked(source: str, revision: str) -> Generator[Progress, None, str]:
-    """`_listed` with signs of life, since the hub's client by itself knows no time limit."""
-    answers: queue.Queue[str | Exception] = queue.Queue()
-
-    def ask() -> None:
-        try:
-            answers.put(_listed(source, revision))
-        except Exception as error:
-            answers.put(error)
-
-    threading.Thread(target=ask, name="ask-hub", daemon=True).start()
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        yield Progress("asking", values={"model": source})
-        try:
-            answer = answers.get(timeout=TICK)
-        except queue.Empty:
-            continue
-        if isinstance(answer, Exception):
-            raise _refusal(answer, source, 0) from answer
-        return answer
-    raise UserError("hub_unreachable", model=source)
 
 
 def _there(path: Path, count: int) -> bool:

@@ -33,8 +33,11 @@ def files(row: Row, paths: Iterable[str], folder: Path) -> list[str]:
 
 def components(folder: Path) -> set[str]:
     """The folders of a diffusers pipeline, "." included: what `model_index.json` names a class for."""
-    index = json.loads((folder / "model_index.json").read_text("utf-8"))
-    return {".", *(name for name, part in index.items() if isinstance(part, list) and part and part[0])}
+    try:
+        index = json.loads((folder / "model_index.json").read_text("utf-8")).items()
+    except (OSError, ValueError, AttributeError):  # it is fetched anew, or found to be damaged when it is loaded
+        index = ()
+    return {".", *(name for name, part in index if isinstance(part, list) and part and part[0])}
 
 
 def variant(path: str) -> str | None:

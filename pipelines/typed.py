@@ -1,5 +1,6 @@
 """A model that is not in the catalogue: what its own files say, in a folder or on the hub, becomes a row."""
 
+import contextlib
 import json
 import re
 from collections.abc import Generator
@@ -31,7 +32,7 @@ BLIP = {"BlipForConditionalGeneration": ("caption",), "BlipForQuestionAnswering"
 
 def row(task: str, name: str) -> Generator[Progress, None, Row]:
     """The row of "organisation/name", "organisation/name@revision" or a folder under the model folder. Asks the hub
-    about a name that it sees for the first time. Raises `UserError`."""
+    about a model that is not on disk. Raises `UserError`."""
     root = catalog.model_folder().resolve()
     folder = (root / name).resolve()
     if folder.is_dir() and root in folder.parents:
@@ -41,7 +42,12 @@ def row(task: str, name: str) -> Generator[Progress, None, Row]:
         known = ", ".join(row.id for row in catalog.rows(task))
         raise UserError("model_unknown", model=name, task=task, known=known)
     source, revision = found["source"], found["revision"] or "main"
-    return _row(task, name, source, revision, *(yield from hub.card(source, revision)))
+    if kept := hub.kept(source, revision):
+        with contextlib.suppress(UserError):
+            row = _row(task, name, source, revision, *kept)
+            if hub.on_disk(row):
+                return row
+    return _row(task, name, source, revision, *(yield from hub.look(source, revision)))
 
 
 def _row(task: str, name: str, source: str, revision: str, folder: Path, sizes: dict[str, int]) -> Row:
