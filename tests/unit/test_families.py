@@ -3,12 +3,13 @@
 import math
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import pipelines
-from pipelines import catalog, device, hub, runtime
+from pipelines import catalog, device, hub, loaders, runtime
 from pipelines.catalog import Helper, Row
 from pipelines.device import Device
 from pipelines.errors import UserError
@@ -135,6 +136,16 @@ def test_generate(row: Row) -> None:
         assert all(event.picture is not None and event.picture.size == (size, size) for event in parts)
     again = pipelines.task("generate").run("a cat", **asked)
     assert again.pictures[0].tobytes() == result.pictures[0].tobytes()
+
+
+def test_a_text_tower_of_transformers_is_made_from_its_helper(built: Callable[[Row], Path]) -> None:
+    helper = Helper(tiny.XLM, "main", ("config.json",))
+    row = replace(catalog.find("classify", "clip-b32"), id="clip-xlm-roberta", helpers=(helper,))
+    loaded = loaders.load(row, built(row), Device("cpu", "fp32", ""))
+    cat, dog = loaded.model.encode_text(loaded.tokenizer(["猫", "狗"]))
+    assert (cat - dog).abs().max() > 1e-4
+    with pytest.raises(UserError, match="could not be read"):
+        loaders.load(replace(row, helpers=()), built(row), Device("cpu", "fp32", ""))
 
 
 def test_details_differ_and_an_unknown_one_is_refused() -> None:
