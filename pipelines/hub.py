@@ -128,6 +128,7 @@ class _Download:
 
     def __init__(self, row: Row) -> None:
         self.row, self.users = row, 1
+        self.source = row.source  # the repository that it is at
         self.done = self.total = 0  # bytes
         self.error: UserError | None = None
         self.ended = threading.Event()
@@ -141,7 +142,7 @@ class _Download:
             self.error = error
         except Exception as error:
             log.warning("fetching %s failed", self.row.id, exc_info=True)
-            self.error = _refusal(error, self.row.source, self.done)
+            self.error = _refusal(error, self.source, self.done)
         finally:
             self.ended.set()
 
@@ -149,6 +150,7 @@ class _Download:
         row, todo, done, total = self.row, [], 0, 0
         for one in _repositories(row):
             self.advance(0)
+            self.source = one.source
             commit = _listed(one.source, one.revision)
             listing = _listing(one.source, commit)
             wanted = _files(row, one, listing, _folder(one.source, commit))
@@ -164,17 +166,17 @@ class _Download:
         if total - done > (free := _free()):
             raise UserError("disk_full", model=row.name, needed=size(total - done), free=size(free))
         constants.DOWNLOAD_CHUNK_SIZE = CHUNK  # the client's own 10 MiB would show and stop a slow fetch too late
-        for source, commit, path, count in todo:
-            self._fetch_file(source, commit, path, count)
+        for self.source, commit, path, count in todo:
+            self._fetch_file(commit, path, count)
 
-    def _fetch_file(self, source: str, commit: str, path: str, count: int) -> None:
+    def _fetch_file(self, commit: str, path: str, count: int) -> None:
         """One file, whose checksum is compared; a damaged one is fetched once more."""
-        before, target = self.done, _folder(source, commit) / path
+        before, target = self.done, _folder(self.source, commit) / path
         if target.exists():
             _drop(target)  # a part of it, as its size says
         for _ in range(2):
             self.done = before
-            hf_hub_download(source, path, revision=commit, tqdm_class=self._bar())
+            hf_hub_download(self.source, path, revision=commit, tqdm_class=self._bar())
             self.done = before + count
             if _intact(target):
                 return

@@ -164,6 +164,11 @@ def test_helper_repositories_are_fetched_too(server: Hub, row: catalog.Row) -> N
     assert not hub.on_disk(row)
 
 
+def test_a_helper_that_is_not_there_is_named(server: Hub, row: catalog.Row) -> None:
+    with pytest.raises(UserError, match="someone/tower"):
+        fetch(replace(row, helpers=(catalog.Helper("someone/tower", "main", ("config.json",)),)))
+
+
 def test_a_variant_is_fetched_alone(server: Hub) -> None:
     index = {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet"], "safety_checker": [None, None]}
     names = ["unet/diffusion_pytorch_model", "safety_checker/model"]
