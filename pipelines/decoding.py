@@ -28,26 +28,28 @@ class Written:
 
 
 class Recorder(LogitsProcessor):
-    """Last in line, so it sees the probabilities that the search chooses from; keeps those of every step and beam."""
+    """Last in line, so it sees the probabilities that the search chooses from; keeps the `kept` likeliest tokens of
+    every step and beam, among which the search finds its own."""
 
-    def __init__(self, seen: Callable[["Recorder", torch.Tensor], None]) -> None:
+    def __init__(self, seen: Callable[["Recorder", torch.Tensor], None], kept: int = OTHERS + 1) -> None:
         self.start = 0  # length of the prompt, known at the first step
-        self.steps: list[tuple[torch.Tensor, torch.Tensor]] = []
-        self._seen = seen
+        self.steps: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        self._seen, self._kept = seen, kept
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         # input_ids [beams, length]; scores [beams, vocabulary]
         if not self.steps:
             self.start = input_ids.shape[1]
-        self.steps.append((input_ids[:, self.start :], scores.float().log_softmax(-1)))
+        best = scores.float().softmax(-1).topk(min(self._kept, scores.shape[-1]))  # [beams, kept]
+        self.steps.append((input_ids[:, self.start :].cpu(), best.indices.cpu(), best.values.cpu()))
         self._seen(self, input_ids)
         return scores
 
-    def of(self, tokens: Sequence[int], i: int) -> torch.Tensor:
-        """Log-probabilities [vocabulary] from which the i-th of `tokens` was chosen, found by the tokens before it."""
-        prefixes, scores = self.steps[i]
-        rows = (prefixes == torch.tensor(tokens[:i], device=prefixes.device)).all(-1).nonzero()
-        return scores[rows[0, 0]]
+    def of(self, tokens: Sequence[int], i: int) -> dict[int, float]:
+        """The tokens, likeliest first, that the i-th of `tokens` was chosen from; found by the tokens before it."""
+        prefixes, indices, values = self.steps[i]
+        row = (prefixes == torch.tensor(tokens[:i])).all(-1).nonzero()[0, 0]
+        return dict(zip(indices[row].tolist(), values[row].tolist(), strict=True))
 
 
 class _NoEcho(LogitsProcessor):
@@ -73,10 +75,8 @@ def write(
 
     `prefix` is text that stands before what the model writes; `others` asks for that many other complete texts."""
     tokenizer = loaded.tokenizer
-    ends = set(_ids(loaded.model.generation_config.eos_token_id)) | set(tokenizer.all_special_ids)
-
-    def words_so_far(tokens: list[int], recorder: Recorder) -> tuple[Word, ...]:
-        return words_of(tokenizer, tokens, recorder, ends)[:max_words]
+    eos = _ids(loaded.model.generation_config.eos_token_id)
+    ends = set(eos) | set(tokenizer.all_special_ids)
 
     def call(emit: Callable[[Progress | Partial], None]) -> Written:
         def seen(recorder: Recorder, input_ids: torch.Tensor) -> None:
@@ -84,16 +84,17 @@ def write(
             if beams > 1:
                 emit(Progress("writing", done))
             else:
-                words = words_so_far(input_ids[0, recorder.start :].tolist(), recorder)
+                words = written.read(input_ids[0, recorder.start :].tolist())[:max_words]
                 emit(Partial(text=_text(prefix, words), words=words))
 
-        recorder = Recorder(seen)
+        recorder = Recorder(seen, OTHERS + (2 + len(eos)) * beams)  # beam search looks at so many tokens of each beam
+        written = Words(tokenizer, recorder, ends)
         count = _EnoughWords(
             lambda row: len(tokenizer.decode(row[recorder.start :], skip_special_tokens=True).split()), max_words
         )
         out = _generate(loaded, inputs, max_words, beams, recorder, StoppingCriteriaList([count]))
         tokens = out.sequences[0, recorder.start :].tolist()
-        words = words_so_far(tokens, recorder)
+        words = written.read(tokens)[:max_words]
         text = _text(prefix, words)
         return Written(text, words, confidence(words), _others(emit, text) if others else ())
 
@@ -166,36 +167,44 @@ def to_device(loaded: Loaded, batch: Any) -> dict[str, Any]:
     }
 
 
-def words_of(tokenizer: Any, tokens: list[int], recorder: Recorder, ends: set[int]) -> tuple[Word, ...]:
-    """Joins tokens to words as written: a token that adds a space, or a Chinese character, begins one.
+class Words:
+    """Joins tokens to words as they are written: a token that adds a space, or a Chinese character, begins one.
 
     A word's probability is the product over its tokens, its other candidates are those of its first token."""
-    words: list[Word] = []
-    text = ""
-    for i, token in enumerate(tokens):
-        if token in ends and not words:
-            continue  # an encoder-decoder model writes its own beginning first
-        if token in ends:
-            break
-        longer = tokenizer.decode(tokens[: i + 1], skip_special_tokens=True)
-        piece = longer[len(text) :]
-        if not piece.strip() or "�" in piece:
-            continue  # a part of a character: its text comes with the next token
-        scores = recorder.of(tokens, i)
-        probability = scores[token].exp().item()
-        begins = not words or piece[0].isspace() or "\u3400" <= piece[0] <= "\u9fff"
-        if begins:
-            best = scores.topk(OTHERS + 1)
-            others = tuple(
-                (tokenizer.decode([other]).strip(), score)
-                for other, score in zip(best.indices.tolist(), best.values.exp().tolist(), strict=True)
-                if other != token and other not in ends
-            )[:OTHERS]
-            words.append(Word(piece.strip(), probability, others))
+
+    def __init__(self, tokenizer: Any, recorder: Recorder, ends: set[int]) -> None:
+        self._tokenizer, self._recorder, self._ends = tokenizer, recorder, ends
+        self._words: list[Word] = []
+        self._text = ""
+        self._read = 0  # tokens
+        self._waiting = 1.0  # the probability of tokens whose text comes with the next one
+
+    def read(self, tokens: list[int]) -> tuple[Word, ...]:
+        """The words of all `tokens`, of which those that were read before are the beginning."""
+        for i in range(self._read, len(tokens)):
+            if tokens[i] not in self._ends:
+                self._add(tokens, i)
+            elif self._words:
+                break  # an end at the beginning is an encoder-decoder model's own
+            self._read = i + 1
+        return tuple(self._words)
+
+    def _add(self, tokens: list[int], i: int) -> None:
+        longer = self._tokenizer.decode(tokens[: i + 1], skip_special_tokens=True)
+        piece = longer[len(self._text) :]
+        candidates = self._recorder.of(tokens, i)
+        probability = self._waiting * candidates[tokens[i]]
+        if not piece.strip() or "�" in piece:  # a space, or a part of a character
+            self._waiting = probability
+            return
+        if not self._words or piece[0].isspace() or "\u3400" <= piece[0] <= "\u9fff":
+            others = ((other, share) for other, share in candidates.items() if other not in {tokens[i], *self._ends})
+            named = [(self._tokenizer.decode([other]).strip(), share) for other, share in others]
+            self._words.append(Word(piece.strip(), probability, tuple(named[:OTHERS])))
         else:
-            words[-1] = Word(words[-1].text + piece, words[-1].probability * probability, words[-1].others)
-        text = longer
-    return tuple(words)
+            last = self._words[-1]
+            self._words[-1] = Word(last.text + piece, last.probability * probability, last.others)
+        self._text, self._waiting = longer, 1.0
 
 
 def _text(prefix: str, words: Sequence[Word]) -> str:

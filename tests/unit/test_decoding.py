@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from pipelines.decoding import Recorder, confidence, words_of
+from pipelines.decoding import Recorder, Words, confidence
 from pipelines.results import Word
 
 PIECES = ["</s>", " a", " dog", "gy", " runs", "人", " cat"]
@@ -28,20 +28,39 @@ def recorded(tokens: list[int], probability: float) -> Recorder:
 
 def test_tokens_join_to_words_and_their_probabilities_multiply() -> None:
     tokens = [1, 2, 3, 4, 0]
-    words = words_of(Tokenizer(), tokens, recorded(tokens, 0.5), {0})
+    written = Words(Tokenizer(), recorded(tokens, 0.5), {0})
+    assert [word.text for word in written.read(tokens[:2])] == ["a", "dog"]
+    words = written.read(tokens)
     assert [word.text for word in words] == ["a", "doggy", "runs"]
     assert [word.probability for word in words] == pytest.approx([0.5, 0.25, 0.5])
 
 
 def test_other_candidates_leave_out_the_chosen_word_and_the_end() -> None:
-    words = words_of(Tokenizer(), [1], recorded([1], 0.5), {0})
+    words = Words(Tokenizer(), recorded([1], 0.5), {0}).read([1])
     others = [other for other, _ in words[0].others]
     assert others and "a" not in others and "</s>" not in others
 
 
 def test_a_chinese_character_is_a_word() -> None:
-    words = words_of(Tokenizer(), [5, 5], recorded([5, 5], 0.9), {0})
+    words = Words(Tokenizer(), recorded([5, 5], 0.9), {0}).read([5, 5])
     assert [word.text for word in words] == ["人", "人"]
+
+
+def test_a_character_of_several_tokens_has_the_probability_of_all() -> None:
+    pieces = {1: "�", 2: "人"}
+
+    class Bytes:
+        def decode(self, tokens: list[int], skip_special_tokens: bool = False) -> str:
+            return pieces.get(tokens[-1], "?")
+
+    words = Words(Bytes(), recorded([1, 2], 0.5), {0}).read([1, 2])
+    assert [word.text for word in words] == ["人"] and words[0].probability == pytest.approx(0.25)
+
+
+def test_only_the_likeliest_tokens_are_kept() -> None:
+    recorder = Recorder(lambda *_: None, kept=3)
+    recorder(torch.tensor([[9], [8]]), torch.randn(2, 1000))
+    assert len(recorder.of([], 0)) == 3 and sum(recorder.of([], 0).values()) < 1
 
 
 def test_confidence_is_the_geometric_mean() -> None:
