@@ -70,6 +70,20 @@ def test_every_row_has_a_tiny_network(row: Row) -> None:
     assert {helper.source for helper in row.helpers} <= set(tiny.HELPERS)
 
 
+@pytest.mark.parametrize("row", FULL, ids=lambda row: row.id)
+def test_a_row_names_what_its_family_needs(row: Row) -> None:
+    assert row.source.count("/") == 1 and row.revision
+    assert row.memory_bytes > 4 * row.parameters, "it holds the weights in fp32"
+    assert row.download_bytes > row.parameters
+    if "generate" in row.tasks:
+        assert set(row.defaults) == {"steps", "guidance", "width", "height"}
+        assert row.options.get("tiny_decoder") in {None, *(helper.source for helper in row.helpers)}
+    if row.family in ("chat", "florence2"):
+        assert list(row.options["details"]) == ["short", "detailed", "more"]
+    if "classify" in row.tasks:
+        assert all(template.count("{}") == 1 for template in row.options["templates"])
+
+
 @rows("classify")
 def test_classify(row: Row) -> None:
     labels = ["a cat", "a dog", "猫"]
