@@ -16,6 +16,7 @@ from pipelines.errors import UserError, text
 from pipelines.results import Progress
 
 NAME = re.compile(r"(?P<source>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>\w[\w./-]*))?")
+LICENCE = re.compile(r"[\w.+-]{1,40}")  # as the hub abbreviates them
 OVERHEAD = 1.2  # memory of a loaded model for each byte of its weights
 
 # The tasks of a family and what it needs to know, where the model's own files do not say it.
@@ -121,9 +122,10 @@ def _defaults(folder: Path) -> dict[str, Any]:
 
 def _licence(folder: Path) -> str:
     try:
-        return str((metadata_load(folder / "README.md") or {})["license"])
+        named = str((metadata_load(folder / "README.md") or {})["license"])
     except Exception:  # whatever is wrong with a card: it names no licence
-        return text("page.licence_unknown")
+        named = ""
+    return named if LICENCE.fullmatch(named) else text("page.licence_unknown")
 
 
 def _read(path: Path) -> dict[str, Any]:

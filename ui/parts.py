@@ -72,7 +72,7 @@ class Frame:
 
     def draw_model(self) -> None:
         self.model.render()
-        self.model.change(_noted, [self.model, gr.State(self.task)], self.model, **WATCHING)
+        self.model.change(_noted, [self.model, gr.State(self.task)], [self.model, self.status], **WATCHING)
 
     def start(self, owner: str | None, before: str | None, show: Show, **values: Any) -> Iterator[Updates]:
         """Starts a job in place of this tab's job `before`, and follows it: the handler of a Run button."""
@@ -146,12 +146,12 @@ def _stop(owner: str | None, job: str | None) -> None:
         jobs.stop(job or "", owner or "")
 
 
-def _noted(model: str, task: str) -> Any:
-    """What is to know of the chosen model, or why a name that was typed in can't be used."""
+def _noted(model: str, task: str) -> tuple[Any, Any]:
+    """What is to know of the chosen model; in the status line, why a name that was typed in can't be used."""
     try:
-        return gr.update(info=_note(catalog.find(task, model)))
+        return gr.update(info=_note(catalog.find(task, model))), gr.skip()
     except UserError as error:
-        return gr.update(info=error.sentence())
+        return gr.update(info=text("page.model_typed")), alert(error.sentence())
 
 
 def _note(row: catalog.Row) -> str:

@@ -68,7 +68,7 @@ def test_a_fault_of_the_hub_is_a_sentence_and_a_typed_name_works_after_it(hub: H
     model.fill(TYPED)
     model.press("Enter")
     sentence = UserError("hub_failed", status=500).sentence()
-    expect(page.locator("#classify-model")).to_contain_text(sentence)
+    expect(page.locator("#classify-status [role=alert]")).to_have_text(sentence)
     page.locator("#classify-examples .gallery-item").first.click()
     expect(page.locator("#classify-status [role=alert]")).to_have_text(sentence)
     hub.status = 0
@@ -77,3 +77,12 @@ def test_a_fault_of_the_hub_is_a_sentence_and_a_typed_name_works_after_it(hub: H
     expect(page.locator("#classify-made")).to_contain_text(hub.repositories[TYPED].commit)
     choose(page, "Caption")
     run_example(page, "Caption")
+
+
+def test_a_typed_name_is_shown_as_typed(page: Page) -> None:
+    """`visit` checks in the end that no other host was asked."""
+    hostile = "![a](http://elsewhere.example/a.png) <img src=http://elsewhere.example/b.png>"
+    model = page.locator("#classify-model input")
+    model.fill(hostile)
+    model.press("Enter")
+    expect(page.locator("#classify-status [role=alert]")).to_contain_text(f"“{hostile}”")
