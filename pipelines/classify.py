@@ -2,6 +2,7 @@
 
 Source: Radford et al., Learning Transferable Visual Models From Natural Language Supervision, 2021."""
 
+import re
 import time
 from collections.abc import Generator, Iterable, Sequence
 from typing import Any
@@ -20,6 +21,9 @@ from pipelines.results import Classification, Progress, last
 BATCH = 64  # texts encoded between two signs of life
 MEMO = 20_000  # label embeddings kept with a model
 NEUTRAL = "something"  # a label that is true of any photo
+ARTICLE = re.compile(r"\b(a|an|the) \{\}", re.IGNORECASE)
+DETERMINED = re.compile(r"(a|an|the|some|no|two|three|four|five|many|several|my|his|her) ", re.IGNORECASE)
+VOWEL = re.compile(r"(?!uni|use|eu|one)[aeiou]", re.IGNORECASE)
 
 
 def stream(
@@ -117,6 +121,17 @@ def _text_embeddings(loaded: Loaded, texts: Sequence[str]) -> torch.Tensor:  # [
     return normalize(loaded.model.encode_text(tokens).float(), dim=-1).cpu()
 
 
+def filled(template: str, label: str) -> str:
+    """The label in the template's place, with an English article that suits it: of "a photo of a {}." comes "a photo of
+    an owl." and, where the label has its own, "a photo of two owls."."""
+    if found := ARTICLE.search(template):
+        if DETERMINED.match(label):
+            template = template[: found.start()] + "{}" + template[found.end() :]
+        elif found[1] == "a" and VOWEL.match(label):
+            template = template[: found.start()] + "an {}" + template[found.end() :]
+    return template.replace("{}", label)
+
+
 def label_embeddings(
     loaded: Loaded, labels: Sequence[str], templates: tuple[str, ...]
 ) -> Generator[Progress, None, torch.Tensor]:
@@ -127,7 +142,7 @@ def label_embeddings(
     for i in range(0, len(missing), step):
         yield Progress("encoding_texts", i * len(templates), total)
         batch = missing[i : i + step]
-        texts = [template.replace("{}", label) for label in batch for template in templates]
+        texts = [filled(template, label) for label in batch for template in templates]
         vectors = _text_embeddings(loaded, texts).view(len(batch), len(templates), -1)
         for label, vector in zip(batch, normalize(vectors.mean(1), dim=-1), strict=True):
             loaded.memo[templates, label] = vector

@@ -68,9 +68,10 @@ def _shots(browser: Browser, server: Server, name: str, width: int, height: int,
 
 
 def _run(page: Page, task: str) -> None:
-    """Runs the first example as a visitor does and waits for the result."""
+    """Runs the photo of a cat, or the first prompt, as a visitor does and waits for the result."""
     panel = page.get_by_role("tabpanel").filter(has=page.locator(f"#{task}-run"))
-    panel.locator(".gallery-item, tr.tr-body").first.click()
+    cat = panel.get_by_role("button", name="cat", exact=True)
+    cat.or_(panel.locator("#generate-examples .gallery-item").first).click()
     page.locator(f"#{task}-made").get_by_text("·").wait_for(timeout=LIMIT)
     page.evaluate("window.scrollTo(0, 0)")
 

@@ -38,6 +38,15 @@ def test_classify_keeps_the_order_of_the_labels_and_sums_to_one() -> None:
     assert result.top(1)[0].label == "a cat" and len(result.top(2)) == 2
 
 
+@pytest.mark.parametrize(
+    ("label", "said"),
+    [("cat", "a photo of a cat."), ("owl", "a photo of an owl."), ("unicorn", "a photo of a unicorn."),
+     ("a cat", "a photo of a cat."), ("two owls", "a photo of two owls."), ("猫", "a photo of a 猫.")],
+)  # fmt: skip
+def test_a_label_stands_in_its_template_as_english_wants(label: str, said: str) -> None:
+    assert pipelines.task("classify").filled("a photo of a {}.", label) == said
+
+
 def test_classify_tells_how_many_texts_are_encoded() -> None:
     labels = [f"thing number {i}" for i in range(150)]
     events = list(pipelines.task("classify").stream(CAT, labels, templates=["a photo of a {}."]))

@@ -13,6 +13,7 @@ import open_clip
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, normalize
 
+from pipelines.classify import filled
 from tools.training import features
 from tools.training.features import rows
 from tools.training.train_clip import LABEL_TEMPLATES
@@ -32,7 +33,7 @@ def pairs(data: Path, folder: Path, templates: list[str]) -> list[Pairs]:
         return normalize(model.visual.head(torch.from_numpy(features.load("tuned", dataset, "plain")).float()), dim=-1)
 
     def texts(labels: list[str]) -> torch.Tensor:
-        said = [model.encode_text(tokenizer([t.replace("{}", label) for label in labels])) for t in templates]
+        said = [model.encode_text(tokenizer([filled(t, label) for label in labels])) for t in templates]
         return normalize(torch.stack([normalize(vectors, dim=-1) for vectors in said]).mean(0), dim=-1)
 
     out = []

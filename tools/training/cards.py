@@ -25,13 +25,16 @@ SOURCES = {
     "DAQUAR (Malinowski, Fritz 2014) on NYU Depth v2": "research",
     "VQA v2 questions and answers without photos (Goyal et al. 2017)": "CC BY 4.0",
     "easy-VQA": "MIT",
+    "Fluent Emoji, flat (npm `@iconify-json/fluent-emoji-flat`), Microsoft": "MIT",
+    "Noto Emoji (npm `@iconify-json/noto`), Google": "Apache-2.0",
+    "Twemoji (npm `@iconify-json/twemoji`), Twitter and contributors": "CC BY 4.0",
 }
 CARDS: dict[str, dict[str, Any]] = {
     "quartet-clip": {
         "title": "Quartet CLIP",
-        "what": "An `open_clip` model for zero-shot classification: a frozen EfficientNet-Lite0 and a small text "
-        "tower, distilled from MiniLM with a head that was trained on captions and on made-up features of the 1,000 "
-        "ImageNet classes. English.",
+        "what": "An `open_clip` model for zero-shot classification: an EfficientNet-Lite0 that learned by itself to see "
+        "in thumbnails and blurred photos what it sees in sharp ones, and a small text tower, distilled from MiniLM and "
+        "trained on captions and on made-up features of the 1,000 ImageNet classes. English.",
         "use": 'open_clip.create_model_from_pretrained("local-dir:assets/models/quartet-clip")\n'
         'open_clip.get_tokenizer("local-dir:assets/models/quartet-clip")',
         "sources": [0, 1, 2, 3, 4, 5],
@@ -43,16 +46,17 @@ CARDS: dict[str, dict[str, Any]] = {
     "quartet-vlm": {
         "title": "Quartet VLM",
         "what": "A small vision-language model for captions and short answers, transformers' "
-        "`FastVlmForConditionalGeneration`: a frozen EfficientNet-Lite0, 49 image tokens, and a small Llama trained "
-        "from nothing. English.",
+        "`FastVlmForConditionalGeneration`: EfficientNet-Lite0, whose upper part learned along, 49 image tokens, and a "
+        "small Llama trained from nothing; captions were then rewarded by CIDEr-D (self-critical training). English.",
         "use": 'AutoModelForImageTextToText.from_pretrained("assets/models/quartet-vlm")\n'
         'AutoProcessor.from_pretrained("assets/models/quartet-vlm")\n'
         '# captions: the question "Describe the photo."; anything else is a question',
-        "sources": [0, 2, 5, 6, 7],
+        "sources": [0, 2, 5, 6, 7, 8, 9, 10],
         "command": "make train-vlm",
         "cannot": "It names people, dogs and common outdoor scenes, and guesses clothes, places and small things; "
-        "it can't read, reason or name anyone; answers to questions unlike those of its training are guesses. Half of what it "
-        "knows about questions comes from texts without photos. Questions made from captions by rules are synthetic.",
+        "it can't read, reason or name anyone; answers to questions unlike those of its training are guesses. Much of what "
+        "it knows about questions comes from texts without photos. Questions made from captions by rules, and all about "
+        "sticker scenes (`tools/training/scenes.py`), are synthetic.",
     },
 }
 
@@ -74,10 +78,10 @@ def size(folder: Path) -> tuple[int, int]:
 def curves(name: str, folder: Path) -> bool:
     """Draws the loss curve where this machine has trained the model."""
     figure, axes = plt.subplots(figsize=(5, 2.4), dpi=90)
-    lines = {}
+    lines: dict[str, list[tuple[float, float]]] = {}
     if name == "quartet-clip":
-        if (file := FOLDER / "curve-distil.json").exists():
-            lines["1 - cosine to the teacher"] = json.loads(file.read_text("utf-8"))
+        if (file := FOLDER / "curve-join.json").exists():
+            lines["text tower and image head together"] = json.loads(file.read_text("utf-8"))
     elif (file := FOLDER / "curve-vlm.json").exists():
         for minutes, losses in json.loads(file.read_text("utf-8")):
             for kind, loss in losses.items():

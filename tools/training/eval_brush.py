@@ -19,7 +19,6 @@ from pipelines import catalog
 from tools.training import features, packages
 from tools.training.stickers import PAINTS, Art, Scene, Thing, article, held_out
 
-RESULTS = packages.BUILD / "brush" / "results.json"
 SYNONYMS = {  # words of no training name -> icon
     "puppy": "dog-face", "kitten": "cat-face", "bunny": "rabbit-face", "automobile": "automobile", "bike": "bicycle",
     "motorbike": "motorcycle", "spaceship": "rocket", "jet": "airplane", "yacht": "sailboat", "lorry": "delivery-truck",
@@ -89,27 +88,28 @@ def measure(count: int) -> dict[str, Any]:
         pairs += [(icon, names[0], paint) for paint in PAINTS if names and held_out(icon, paint)]
     pairs = pairs[: count // 2]
     painted = draw([article(f"{paint} {name}") for _, name, paint in pairs])
-    return {
-        "single objects, first among 20": np.mean(recognised(singles, [(icon, "") for icon in icons], art)),
-        "words that never occur in training, first among 20": np.mean(
-            recognised(words, [(icon, "") for icon in SYNONYMS.values()], art)
-        ),
-        "held-out colour and object: object first among 20": np.mean(
-            recognised(painted, [(icon, paint) for icon, _, paint in pairs], art)
-        ),
-        "held-out colour and object: colour right": np.mean(
-            [colour_of(picture) == paint for picture, (_, _, paint) in zip(painted, pairs, strict=True)]
-        ),
-        "seconds a picture here": seconds,
-        "prompts": [len(singles), len(words), len(pairs)],
-    }
+    objects = recognised(painted, [(icon, paint) for icon, _, paint in pairs], art)
+    colours = [colour_of(picture) == paint for picture, (_, _, paint) in zip(painted, pairs, strict=True)]
+    figures = {
+        "Single objects, first among 20": {"right": np.mean(recognised(singles, [(icon, "") for icon in icons], art)),
+                                           "n": len(singles)},
+        "Words that never occur in training, first among 20": {
+            "right": np.mean(recognised(words, [(icon, "") for icon in SYNONYMS.values()], art)), "n": len(words)},
+        "Colours of objects held out of training": {
+            "object first among 20": np.mean(objects), "colour": np.mean(colours), "n": len(pairs)},
+        "One picture on the machine that measured": {"seconds": seconds, "n": len(singles)},
+    }  # fmt: skip
+    return {name: {key: round(float(value), 3) for key, value in found.items()} for name, found in figures.items()}
 
 
 def card(results: dict[str, Any], folder: Path) -> str:
     row = catalog.find("generate", "quartet-brush")
     log = [line.split(",") for line in (packages.BUILD / "brush" / "loss.csv").read_text().split()]
     megabytes = sum(path.stat().st_size for path in folder.rglob("*.safetensors")) / 1e6
-    table = "\n".join(f"| {name} | {value:.2f} |" for name, value in results.items() if isinstance(value, float))
+    table = "\n".join(
+        f"| {name} | {', '.join(f'{key} {value:g}' for key, value in found.items() if key != 'n')} | {found['n']:g} |"
+        for name, found in results.items()
+    )
     return f"""---
 license: mit
 pipeline_tag: text-to-image
@@ -131,12 +131,11 @@ cut vocabulary as text encoder.
 - The weights: MIT.
 
 ## Figures
-{int(log[-1][2]):,} pictures seen in training (loss {float(log[-1][1]):.3f}). Measured by `make eval-brush` on prompts
-{results["prompts"]} (single, unseen words, held-out colours), default settings, one seed a prompt; the recogniser is
-EfficientNet-Lite0 on the art, which had no part in the training.
+{int(log[-1][2]):,} pictures seen in training (loss {float(log[-1][1]):.3f}). Measured by `make eval-brush` at the
+default settings, one seed a prompt; the recogniser is EfficientNet-Lite0 on the art, which had no part in the training.
 
-| measure | value |
-|---|---|
+| measure | figures | prompts |
+|---|---|---|
 {table}
 
 ## What it cannot do
@@ -159,7 +158,7 @@ def main() -> None:
     options = parser.parse_args()
     folder = catalog.find("generate", "quartet-brush").folder
     results = measure(options.count)
-    RESULTS.write_text(json.dumps(results, indent=1))
+    (folder / "evaluation.json").write_text(json.dumps(results, indent=1) + "\n", "utf-8")
     _sheet(folder / "samples.png")
     (folder / "README.md").write_text(card(results, folder), "utf-8")
     print(json.dumps(results, indent=1))

