@@ -14,7 +14,6 @@ from huggingface_hub import constants, file_download
 from pipelines import catalog, classify, hub, runtime
 from pipelines.errors import UserError
 from pipelines.results import Classification, Progress
-from tests import standin
 from tests.standin import Hub, Repository
 
 NAME = "someone/clip"
@@ -33,25 +32,8 @@ NEEDED = ["open_clip_config.json", "open_clip_model.safetensors", "tokenizer.jso
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """The stand-in, an empty cache, and nobody logged in."""
-    with standin.running() as started:
-        monkeypatch.setattr(constants, "ENDPOINT", started.url)
-        monkeypatch.setattr(
-            constants, "HUGGINGFACE_CO_URL_TEMPLATE", started.url + "/{repo_id}/resolve/{revision}/{filename}"
-        )
-        monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-        monkeypatch.delenv("HF_TOKEN", raising=False)
-        monkeypatch.setattr(hub, "TICK", 0.01)
-        started.repositories[NAME] = Repository(dict(FILES))
-        yield started
-
-
-@pytest.fixture
 def row(server: Hub) -> catalog.Row:
+    server.repositories[NAME] = Repository(dict(FILES))
     return replace(catalog.rows()[0], id="clip", name="Clip", source=NAME, revision="main")
 
 
