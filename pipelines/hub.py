@@ -313,6 +313,7 @@ def _listed(source: str, revision: str) -> str:
     """Fetches a repository's listing and its `CARD` files; returns the commit."""
     found = HfApi().resolve_revision(source, revision=revision)
     snapshot_download(source, revision=found, allow_patterns=CARD, tqdm_class=_NoBar)
+    get_cached_repo_tree(source, revision=found)  # raises where the client made do with a part of it from before
     return str(found.resolved)
 
 

@@ -96,6 +96,15 @@ def test_a_cache_without_a_listing_counts_as_whole_with_all_its_weights(server: 
     assert hub.on_disk(row) and server.seen == []
 
 
+def test_a_part_from_before_is_not_taken_for_the_model_when_the_hub_fails(server: Hub, row: catalog.Row) -> None:
+    folder = Path(constants.HF_HUB_CACHE) / "models--someone--clip" / "snapshots" / ("0" * 40)
+    folder.mkdir(parents=True)
+    server.status = 403
+    with pytest.raises(UserError) as refused:
+        fetch(replace(row, revision="0" * 40))
+    assert refused.value.code == "hub_unreachable"
+
+
 def test_progress_tells_bytes_rate_and_time_left(server: Hub, row: catalog.Row) -> None:
     events = held(server, row)
     event = next(events)

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import pytest
 
 import app
-from pipelines import TASKS, catalog
+from pipelines import TASKS, catalog, inputs
 from pipelines.errors import UserError
+from ui import generate
 
 FILES: dict[str, dict[str, Any]] = {
     "clip": {"open_clip_config.json": {"model_cfg": {"text_cfg": {"hf_model_name": "someone/tower"}}}},
@@ -123,6 +125,21 @@ def test_where_names_may_not_be_typed_only_rows_are_found(monkeypatch: pytest.Mo
             catalog.find("classify", name)
         assert refused.value.code == "model_typed"
     assert catalog.find("classify", "quartet-clip").bundled
+
+
+@pytest.mark.parametrize(
+    ("model", "allowed", "taken"),
+    [("someone/draws", "1", True), ("someone/draws", "0", False), ("quartet-brush", "0", True)],
+)
+def test_a_recipe_obeys_the_same_rule(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, model: str, allowed: str, taken: bool
+) -> None:
+    monkeypatch.setenv("QUARTET_ANY_MODEL", allowed)
+    picture = folder / "made.png"
+    inputs.save_png(PIL.Image.new("RGB", (8, 8)), {"prompt": "an apple", "model": model}, picture)
+    *_, chosen, said = generate._restored(str(picture))
+    assert (chosen == model) == taken
+    assert ("is not offered here" in said) != taken
 
 
 @pytest.mark.parametrize("task", TASKS)
