@@ -312,9 +312,17 @@ def _listing(source: str, commit: str) -> dict[str, int]:
 def _listed(source: str, revision: str) -> str:
     """Fetches a repository's listing and its `CARD` files; returns the commit."""
     found = HfApi().resolve_revision(source, revision=revision)
-    snapshot_download(source, revision=found, allow_patterns=CARD, tqdm_class=_NoBar)
-    get_cached_repo_tree(source, revision=found)  # raises where the client made do with a part of it from before
-    return str(found.resolved)
+    commit = str(found.resolved)
+    for _ in range(2):
+        snapshot_download(source, revision=found, allow_patterns=CARD, tqdm_class=_NoBar)
+        get_cached_repo_tree(source, revision=found)  # raises where the client made do with a part of it from before
+        listing, folder = _listing(source, commit), _folder(source, commit)
+        cut = [folder / path for path in CARD if path in listing and not _there(folder / path, listing[path])]
+        for path in cut:
+            _drop(path)
+        if not cut:
+            break
+    return commit
 
 
 def _there(path: Path, count: int) -> bool:

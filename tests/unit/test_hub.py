@@ -119,6 +119,10 @@ def test_a_stopped_fetch_keeps_whole_files_and_goes_on(server: Hub, row: catalog
     events = held(server, row)
     events.close()  # type: ignore[attr-defined]
     server.go.set()
+    for thread in threading.enumerate():
+        if thread.name == "fetch":
+            thread.join(10)
+            assert not thread.is_alive()
     assert not hub.on_disk(row)
     server.hold_after = -1
     fetch(row)
@@ -167,6 +171,8 @@ def test_a_variant_is_fetched_alone(server: Hub) -> None:
     files = {"model_index.json": json.dumps(index).encode(), "unet/config.json": b"{}", "all.safetensors": b"x"}
     server.repositories["someone/draws"] = Repository(files | weights)
     row = replace(catalog.rows("generate")[0], source="someone/draws", revision="main", variant="fp16")
+    fetch(row)
+    blob(row, "model_index.json").write_bytes(b"{")  # what is cut off is fetched anew, also where it says the files
     fetch(row)
     kept = {path.relative_to(hub.local_folder(row)).as_posix() for path in hub.local_folder(row).rglob("*.*")}
     assert kept == {"model_index.json", "unet/config.json", "unet/diffusion_pytorch_model.fp16.safetensors"}
