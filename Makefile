@@ -42,13 +42,14 @@ readme: $(VENV)/run.stamp  ## the tables of models in the README
 	$(PY) -m tools.readme
 
 train-clip: $(VENV)/train.stamp
+	$(PY) -m tools.training.train_tower
 	$(PY) -m tools.training.train_clip
 	$(PY) -m tools.training.calibrate
-	$(PY) -m tools.training.label_embeddings
 	$(PY) -m tools.training.label_embeddings
 
 train-vlm: $(VENV)/train.stamp
 	$(PY) -m tools.training.train_vlm
+	$(PY) -m tools.training.reward_vlm
 
 train-brush: $(VENV)/train.stamp
 	$(PY) -m tools.training.train_brush

@@ -84,7 +84,23 @@ def _case(case: dict) -> list[str]:
     ]
 
 
-PARTS: dict[str, Callable[[], str]] = {"models": _models, "presets": _presets, "full sizes": _proof}
+def _figures() -> str:
+    """What `make eval` and `make eval-brush` measured of the bundled models, last time."""
+    lines = []
+    for row in filter(lambda row: row.bundled, catalog.rows()):
+        found = json.loads((catalog.ROOT / "assets" / "models" / row.source / "evaluation.json").read_text("utf-8"))
+        for measure, values in found.items():
+            shown = ", ".join(f"{name} {value:g}" for name, value in values.items() if name != "n")
+            lines.append([row.name, measure, shown, f"{values['n']:g}"])
+    return _table("model | measure | figures | items", lines)
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "models": _models,
+    "presets": _presets,
+    "full sizes": _proof,
+    "figures": _figures,
+}
 
 if __name__ == "__main__":
     README.write_text(written(README.read_text("utf-8")), "utf-8")

@@ -47,6 +47,19 @@ def test_a_label_stands_in_its_template_as_english_wants(label: str, said: str) 
     assert pipelines.task("classify").filled("a photo of a {}.", label) == said
 
 
+@pytest.mark.parametrize(
+    ("photo", "label"),
+    [("astronaut", "an astronaut"), ("cat", "a cat"), ("coffee", "a cup of coffee"), ("flower", "a flower"),
+     ("panda", "a panda"), ("photographer", "a photographer")],
+)  # fmt: skip
+def test_the_right_label_of_a_dozen_comes_first(photo: str, label: str) -> None:
+    labels = [
+        "an astronaut", "a cat", "a cup of coffee", "a flower", "a moose", "a pagoda", "a panda", "a photographer",
+        "a rocket", "a lion", "a bicycle", "a tower",
+    ]  # fmt: skip
+    assert pipelines.task("classify").run(EXAMPLES / f"{photo}.jpg", labels).top(1)[0].label == label
+
+
 def test_classify_tells_how_many_texts_are_encoded() -> None:
     labels = [f"thing number {i}" for i in range(150)]
     events = list(pipelines.task("classify").stream(CAT, labels, templates=["a photo of a {}."]))

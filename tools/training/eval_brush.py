@@ -90,7 +90,7 @@ def measure(count: int) -> dict[str, Any]:
     painted = draw([article(f"{paint} {name}") for _, name, paint in pairs])
     objects = recognised(painted, [(icon, paint) for icon, _, paint in pairs], art)
     colours = [colour_of(picture) == paint for picture, (_, _, paint) in zip(painted, pairs, strict=True)]
-    figures = {
+    figures: dict[str, dict[str, Any]] = {
         "Single objects, first among 20": {"right": np.mean(recognised(singles, [(icon, "") for icon in icons], art)),
                                            "n": len(singles)},
         "Words that never occur in training, first among 20": {
