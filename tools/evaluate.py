@@ -123,7 +123,8 @@ def rooms(data: Path, limit: int) -> dict[str, float]:
 def stickers(data: Path, limit: int, part: str = "train") -> dict[str, float]:
     """Sticker scenes that training did not draw, asked for colour, number, presence, place and "what is …", as many each."""
     score, scenes = scorer(data), Scenes(part, seed=1_000_003)
-    right: dict[str, list[bool]] = {kind: [] for kind in ("colour", "count", "presence", "place", "what")}
+    kinds = ["colour", "count", "presence", "place", *["what"] * (part != "pairs")]  # "what is this?" is for one thing
+    right: dict[str, list[bool]] = {kind: [] for kind in kinds}
     each = max(20, limit // len(right))
     while any(len(found) < each for found in right.values()):
         scene = scenes.scene()
