@@ -20,6 +20,7 @@ from transformers import DynamicCache, FastVlmForConditionalGeneration
 
 from tools.evaluate import scorer
 from tools.training import features
+from tools.training.aids import Aids
 from tools.training.features import FOLDER, rows
 from tools.training.scenes import DESCRIBE
 from tools.training.train_vlm import (
@@ -28,8 +29,9 @@ from tools.training.train_vlm import (
     END,
     Source,
     build,
-    encode,
+    cells_of,
     export,
+    loss_of,
     losses,
     optimizer_of,
     pack,
@@ -38,7 +40,10 @@ from tools.training.train_vlm import (
 )
 
 SAMPLES, LONGEST, SLOWER = 5, 22, 0.1  # captions a photo, tokens a caption, rate as a share of the first training's
-MIX = {"reward": 0.45, "flickr8k": 0.04, "stickers": 0.12, "easy_vqa": 0.3, "daquar": 0.05, "vqa_text": 0.04}
+MIX = {
+    "reward": 0.4, "flickr8k": 0.04, "stickers": 0.26, "easy_vqa": 0.16, "daquar": 0.06, "vqa_text": 0.03, "named": 0.02,
+    "made_up": 0.03,
+}  # fmt: skip
 
 Vector = tuple[list[dict[tuple[str, ...], float]], list[float], int]
 
@@ -88,7 +93,7 @@ def write(
     with torch.autocast("cpu", torch.bfloat16):
         asked = embed(torch.tensor([[*question, ASSISTANT]] * len(halfway)))
         cache = DynamicCache(config=language.config)
-        start = torch.cat([see(model, halfway), asked], 1)
+        start = torch.cat([see(model, cells_of(model, halfway)), asked], 1)
         hidden = language(inputs_embeds=start, past_key_values=cache, use_cache=True)[0][:, -1]
         copies = max(1, each)
         cache.batch_repeat_interleave(copies)
@@ -126,16 +131,19 @@ def train(data: Path, minutes: float, out: Path) -> None:
     tokenizer = Tokenizer.from_file(str(FOLDER / "vlm-tokenizer.json"))
     model = build(tokenizer.get_vocab_size())
     model.load_state_dict(torch.load(before)["model"])
-    optimizer = optimizer_of(model)
+    source = Source(data, features.tower().to(memory_format=torch.channels_last))
+    aids = Aids(list(source.scenes.names))
+    aids.load_state_dict(torch.load(before)["aids"])
+    optimizer = optimizer_of(model, aids)
     learned = [p for group in optimizer.param_groups for p in group["params"]]
     spent, step, curve = 0.0, 0, []
     if file.exists():
         state = torch.load(file)
         model.load_state_dict(state["model"])
+        aids.load_state_dict(state["aids"])
         optimizer.load_state_dict(state["optimizer"])
         spent, step, curve = state["spent"], state["step"], state["curve"]
     model.model.language_model.set_attn_implementation("eager")
-    source = Source(data, features.tower().to(memory_format=torch.channels_last))
     source.seed(step + 1)
     reward, question = Reward(source.captions), tokenizer.encode(DESCRIBE).ids
     rng = random.Random(step)
@@ -162,11 +170,10 @@ def train(data: Path, minutes: float, out: Path) -> None:
                 for weight in [value] * len(line) + [value * (len(line) < LONGEST)]  # one broken off did not end
             ]
             packed = pack([[[(question, line)] for line in lines] for lines in drawn])
-            loss = (losses(model, halfway, packed) * torch.tensor(weights)).mean()
+            loss = (losses(model, cells_of(model, halfway), packed) * torch.tensor(weights)).mean()
             found.append(worth.mean().item())
         else:
-            halfway, talks = source.batch(kind)
-            loss = losses(model, halfway, pack(encode(tokenizer, talks))).mean()
+            loss = sum(loss_of(model, aids, tokenizer, source.batch(kind)), torch.zeros(()))
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(learned, 1.0)
@@ -179,10 +186,10 @@ def train(data: Path, minutes: float, out: Path) -> None:
         if step % 300 == 0:
             print(f"held out: CIDEr-D {held_out(model, tokenizer, data, 300):.3f}", flush=True)
         if time.time() - saved > 240:
-            save(file, model, optimizer, spent, step, curve)
+            save(file, model, aids, optimizer, spent, step, curve)
             saved = time.time()
     print(f"held out: CIDEr-D {held_out(model, tokenizer, data, 300):.3f}", flush=True)
-    save(file, model, optimizer, spent, step, curve)
+    save(file, model, aids, optimizer, spent, step, curve)
     export(model, tokenizer, out)
 
 

@@ -45,12 +45,15 @@ class Scenes:
         icons = list(self.names)
         self.held = set(icons[7::28])  # 12 objects
         self.icons = [icon for icon in icons if (icon in self.held) == (part == "objects")]
+        common = Art(packages.npm(ARTS[0]), common=True).names
+        self.common = [icon for icon in self.icons if icon in common]
 
     def pair_held(self, a: str, b: str) -> bool:
         return (sum(map(ord, a)) + sum(map(ord, b))) % 10 == 3
 
     def thing(self) -> Thing:
-        rng, icon = self.rng, self.rng.choice(self.icons)
+        rng = self.rng
+        icon = rng.choice(self.common if self.common and rng.random() < 0.7 else self.icons)
         plain = [name for name in self.names[icon] if not set(name.split()) & {*PAINTS, "white", "gold"}]
         if plain and (self.part == "colours" or rng.random() < 0.5):
             paints = [paint for paint in PAINTS if held_out(icon, paint) == (self.part == "colours")]

@@ -11,6 +11,7 @@ import math
 import random
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -27,8 +28,9 @@ from transformers import (
 )
 
 from tools.training import features
+from tools.training.aids import Aids, Names
 from tools.training.features import CELLS, FOLDER, rows
-from tools.training.scenes import DESCRIBE, Exchange, Scenes
+from tools.training.scenes import DESCRIBE, Exchange, Scene, Scenes
 from tools.training.synthetic import follow_ups, questions, tidy
 
 WIDTH, LAYERS, HEADS, VOCABULARY, LONGEST = 256, 4, 4, 5000, 512
@@ -43,8 +45,11 @@ TEMPLATE = (
     "{% if message['role'] == 'assistant' %}<end>{% endif %}"
     "{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
 )
-SHARES = {"flickr8k": 0.46, "stickers": 0.20, "easy_vqa": 0.11, "daquar": 0.08, "vqa_text": 0.15}  # of the steps
-BATCH, PEAK, PEAK_TOWER = 8, 1.5e-3, 1e-4
+SHARES = {  # of the steps
+    "flickr8k": 0.26, "stickers": 0.26, "cells": 0.15, "easy_vqa": 0.08, "daquar": 0.07, "vqa_text": 0.06, "named": 0.05,
+    "made_up": 0.07,
+}  # fmt: skip
+BATCH, PEAK, PEAK_TOWER = 8, 1e-3, 2e-4
 HELD_EASY, HELD_DAQUAR, HELD_VQA = 400, 100, 3000  # pictures, pictures, questions kept out of training
 CROPS = ("plain", "crop", "crop2")
 
@@ -72,8 +77,19 @@ def vqa_text(data: Path) -> list[dict]:
         return [json.loads(line) for line in lines]
 
 
+class Batch(NamedTuple):
+    """Pictures halfway up the tower, [8, 112, 14, 14], and for each its conversations. Of photos comes what classes the
+    untouched tower saw, [8, 1000]; of sticker scenes what was drawn; of made-up photos which classes to make of them."""
+
+    halfway: torch.Tensor
+    talks: list[list[list[Exchange]]]
+    opinion: torch.Tensor | None = None
+    scenes: list[Scene] | None = None
+    made: list[int] | None = None
+
+
 class Source:
-    """Pictures as the lower part of the tower gives them, and conversations about them, of the training part."""
+    """Batches of the training part of each data set."""
 
     def __init__(self, data: Path, tower: nn.Module) -> None:
         captions = rows(data / "flickr8k" / "captions.jsonl")
@@ -90,10 +106,19 @@ class Source:
         self.scenes, self.tower = Scenes(), tower
         self.rng = random.Random(0)
         self.queue: list[int] = []
+        self.names = Names(data, [said for row in self.asked for said in row["answers"]], self.rng)
+        self.classifier = features.tower(classifier=True).classifier
+        self.pooled = {kind: torch.from_numpy(features.load("means", kind, "plain")) for kind in ("flickr8k", "daquar")}
+        self.named = [(features.load("halfway", kind, "plain"), i, name) for kind in ("imagenette", "cifar10")
+                      for i, name in enumerate(labels(data, kind))]  # fmt: skip
 
     def seed(self, seed: int) -> None:
         self.rng.seed(seed)
         self.scenes.rng.seed(seed)
+
+    def opinion(self, kind: str, chosen: list[int]) -> torch.Tensor:  # [n, 1000]
+        with torch.no_grad():
+            return self.classifier(self.pooled[kind][chosen].float()).softmax(-1)
 
     def next_photos(self, n: int) -> list[int]:
         if len(self.queue) < n:
@@ -101,35 +126,56 @@ class Source:
         taken, self.queue = self.queue[:n], self.queue[n:]
         return taken
 
-    def batch(self, kind: str) -> tuple[torch.Tensor, list[list[list[Exchange]]]]:
-        """Pictures halfway up the tower, [8, 112, 14, 14], and for each its conversations."""
+    def batch(self, kind: str) -> Batch:
         rng = self.rng
+        opinion, made = None, None
+        if kind in ("stickers", "cells"):
+            scenes = [self.scenes.scene() for _ in range(BATCH * (1 + (kind == "cells")))]
+            halfway = features.halfway(self.tower, [self.scenes.draw(scene) for scene in scenes])
+            return Batch(halfway, [self.scenes.talks(s) for s in scenes] if kind == "stickers" else [], scenes=scenes)
         if kind == "flickr8k":
             chosen = self.next_photos(BATCH)
             seen = [rng.choice(self.flickr)[i] for i in chosen]
+            opinion = self.opinion(kind, chosen)
             talks = [
                 [[(DESCRIBE, tidy(c))] for c in self.captions[i]]
                 + chained(questions(self.captions[i], rng)[:4], rng)
                 + follow_ups(self.captions[i], rng)
-                for i in chosen
+                + chained(self.names.presence(view, " ".join(self.captions[i]).lower()), rng)
+                for i, view in zip(chosen, opinion, strict=True)
             ]
-        elif kind == "stickers":
-            scenes = [self.scenes.scene() for _ in range(BATCH)]
-            halfway = features.halfway(self.tower, [self.scenes.draw(scene) for scene in scenes])
-            return halfway, [self.scenes.talks(scene) for scene in scenes]
         elif kind == "easy_vqa":
             chosen = rng.sample(list(self.easy), BATCH)
             seen, talks = [self.shapes[i] for i in chosen], [chained(self.easy[i][:12], rng) for i in chosen]
         elif kind == "daquar":
             chosen = rng.sample(list(self.rooms), BATCH)
             seen = [rng.choice(self.room_views)[i] for i in chosen]
+            opinion = self.opinion(kind, chosen)
             talks = [chained(rng.sample(self.rooms[i], min(12, len(self.rooms[i]))), rng) for i in chosen]
+        elif kind == "named":
+            few = rng.sample(self.named, BATCH)
+            seen, talks = [photos[i] for photos, i, _ in few], [self.names.talks(name) for *_, name in few]
+        elif kind == "made_up":
+            made = rng.sample(range(1000), BATCH)
+            seen = [rng.choice(self.flickr)[i] for i in self.next_photos(BATCH)]
+            talks = [self.names.talks(self.names.common[one], self.names.own[one]) for one in made]
         else:  # questions without a photo are asked about a blur: the mean of six photos
             seen = [np.mean([self.flickr[0][i] for i in rng.sample(self.photos, 6)], axis=0) for _ in range(BATCH)]
             talks = [
                 [[(row["question"], rng.choice(row["answers"]))] for row in rng.sample(self.asked, 12)] for _ in seen
             ]
-        return torch.from_numpy(np.stack(seen)).float(), talks
+        return Batch(torch.from_numpy(np.stack(seen)).float(), talks, opinion, made=made)
+
+
+def labels(data: Path, kind: str) -> list[str]:
+    """What each photo of Imagenette or CIFAR-10 shows, in the order of its features, as people say it."""
+    if kind == "cifar10":
+        file = np.load(data / "cifar10" / "cifar10_dev.npz", allow_pickle=False)
+        said = {"automobile": "car"}
+        return [said.get(name, name) for name in (str(file["classes"][k]) for k in file["labels"])]
+    truth = {row["image"]: row["label"] for row in rows(data / kind / "labels.jsonl")}
+    said = {"tench": "fish", "English springer": "dog", "chain saw": "chainsaw", "garbage truck": "truck"}
+    return [said.get(truth[name], truth[name].lower()) for name in features.names(data, kind)]
 
 
 def chained(exchanges: list[Exchange], rng: random.Random) -> list[list[Exchange]]:
@@ -227,21 +273,25 @@ def pack(talks: list[list[Talk]]) -> tuple[torch.Tensor, ...]:
     return tuple(torch.tensor([line[k] + [fills[k]] * (longest - len(line[k])) for line in lines]) for k in range(4))
 
 
-def see(model: FastVlmForConditionalGeneration, halfway: torch.Tensor, drop: float = 0.0) -> torch.Tensor:
+def cells_of(model: FastVlmForConditionalGeneration, halfway: torch.Tensor) -> torch.Tensor:  # [b, 49, 1280]
+    with torch.autocast("cpu", torch.bfloat16):
+        return features.upper(model.model.vision_tower.timm_model, halfway)
+
+
+def see(model: FastVlmForConditionalGeneration, cells: torch.Tensor, drop: float = 0.0) -> torch.Tensor:
     """What stands before every conversation: "user" and the picture, [b, 50, 256]."""
-    cells = features.upper(model.model.vision_tower.timm_model, halfway)  # [b, 49, 1280]
     picture = model.model.multi_modal_projector(nn.functional.dropout(cells, drop))  # [b, 49, 256]
-    return torch.cat([model.get_input_embeddings()(torch.full((len(halfway), 1), USER)), picture.float()], 1)
+    return torch.cat([model.get_input_embeddings()(torch.full((len(cells), 1), USER)), picture.float()], 1)
 
 
 def losses(
-    model: FastVlmForConditionalGeneration, halfway: torch.Tensor, packed: tuple[torch.Tensor, ...]
+    model: FastVlmForConditionalGeneration, cells: torch.Tensor, packed: tuple[torch.Tensor, ...]
 ) -> torch.Tensor:
     """The cross-entropy of each token that has a target, in the order of `packed`, [answered tokens]."""
     tokens, target, number, place = packed
     b = len(tokens)
     with torch.autocast("cpu", torch.bfloat16):
-        x = torch.cat([see(model, halfway, 0.1), model.get_input_embeddings()(tokens)], 1)  # [b, 50 + length, 256]
+        x = torch.cat([see(model, cells, 0.1), model.get_input_embeddings()(tokens)], 1)  # [b, 50 + length, 256]
         number = torch.cat([torch.zeros(b, CELLS + 1, dtype=torch.long), number], 1)
         place = torch.cat([torch.arange(CELLS + 1).expand(b, -1), place], 1)
         length = x.shape[1]
@@ -256,9 +306,27 @@ def losses(
     return cross_entropy(logits.float(), target[asked], reduction="none")
 
 
-def optimizer_of(model: nn.Module) -> torch.optim.Optimizer:
+def loss_of(
+    model: FastVlmForConditionalGeneration, aids: Aids, tokenizer: Tokenizer, batch: Batch
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What is to be made small for a batch: the words' loss, and the aids'."""
+    if batch.made:
+        with torch.no_grad():
+            cells = aids.made_up(cells_of(model, batch.halfway), batch.made)
+    else:
+        cells = cells_of(model, batch.halfway)
+    said = losses(model, cells, pack(encode(tokenizer, batch.talks))).mean() if batch.talks else torch.zeros(())
+    aided = torch.zeros(())
+    if batch.scenes:
+        aided = aids.scenes(cells, batch.scenes)
+    elif batch.opinion is not None:
+        aided = aids.forgotten(cells, batch.opinion)
+    return said, aided
+
+
+def optimizer_of(model: nn.Module, aids: nn.Module) -> torch.optim.Optimizer:
     """AdamW over what learns; each group names the `peak` of its rate: the tower's is smaller."""
-    learned = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    learned = {n: p for part in (model, aids) for n, p in part.named_parameters() if p.requires_grad}
     groups = [
         {"params": [p for n, p in learned.items() if ("vision_tower" in n) == tower and (p.ndim >= 2) == wide],
          "weight_decay": 0.05 * wide, "peak": PEAK_TOWER if tower else PEAK}
@@ -267,55 +335,67 @@ def optimizer_of(model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, betas=(0.9, 0.98))
 
 
-def train(data: Path, minutes: float, out: Path) -> None:
+def train(data: Path, minutes: float, out: Path, start: Path | None) -> None:
     file, words = FOLDER / "vlm.pt", FOLDER / "vlm-tokenizer.json"
     if not words.exists():
         train_tokenizer(data).save(str(words))
     tokenizer = Tokenizer.from_file(str(words))
-    model = build(tokenizer.get_vocab_size())
-    optimizer = optimizer_of(model)
+    model, source = (
+        build(tokenizer.get_vocab_size()),
+        Source(data, features.tower().to(memory_format=torch.channels_last)),
+    )
+    aids = Aids(list(source.scenes.names))
+    optimizer = optimizer_of(model, aids)
     learned = [p for group in optimizer.param_groups for p in group["params"]]
     spent, step, curve = 0.0, 0, []
     if file.exists():
         state = torch.load(file)
-        model.load_state_dict(state["model"], strict=False)
-        if len(state["optimizer"]["param_groups"]) == len(optimizer.param_groups):
-            optimizer.load_state_dict(state["optimizer"])
+        model.load_state_dict(state["model"])
+        aids.load_state_dict(state["aids"])
+        optimizer.load_state_dict(state["optimizer"])
         spent, step, curve = state["spent"], state["step"], state["curve"]
+    elif start:
+        model.load_state_dict(torch.load(start)["model"])
     model.model.language_model.set_attn_implementation("eager")  # on this mask a third faster than sdpa on a CPU
-    source = Source(data, features.tower().to(memory_format=torch.channels_last))
     source.seed(step)
     first = step
     began = saved = time.time()
     began -= spent * 60
-    recent: dict[str, list[float]] = {kind: [] for kind in SHARES}
+    recent: dict[str, list[tuple[float, float]]] = {kind: [] for kind in SHARES}
     while (spent := (time.time() - began) / 60) < minutes:
         kind = source.rng.choices(list(SHARES), list(SHARES.values()))[0]
         for group in optimizer.param_groups:
             share = max(0.01, 0.5 + 0.5 * math.cos(math.pi * min(1, spent / minutes)))
             group["lr"] = group["peak"] * min(1, (step - first + 1) / 100) * share
-        halfway, talks = source.batch(kind)
-        loss = losses(model, halfway, pack(encode(tokenizer, talks))).mean()
+        said, aided = loss_of(model, aids, tokenizer, source.batch(kind))
         optimizer.zero_grad()
-        loss.backward()
+        (said + aided).backward()
         nn.utils.clip_grad_norm_(learned, 1.0)
         optimizer.step()
-        recent[kind].append(loss.item())
+        recent[kind].append((said.item(), aided.item()))
         step += 1
         if step % 50 == 0:
-            means = {k: round(sum(v[-50:]) / len(v[-50:]), 3) for k, v in recent.items() if v}
-            curve.append((round(spent, 2), means))
-            print(f"{spent:.1f} min, step {step}, loss {means}", flush=True)
+            means = {k: np.mean(v[-50:], 0).round(3).tolist() for k, v in recent.items() if v}
+            curve.append((round(spent, 2), {k: v[k == "cells"] for k, v in means.items()}))
+            print(f"{spent:.1f} min, step {step}, losses of words and aids {means}", flush=True)
         if time.time() - saved > 240:
-            save(file, model, optimizer, spent, step, curve)
+            save(file, model, aids, optimizer, spent, step, curve)
             export(model, tokenizer, out)
             saved = time.time()
-    save(file, model, optimizer, spent, step, curve)
+    save(file, model, aids, optimizer, spent, step, curve)
     export(model, tokenizer, out)
 
 
-def save(file: Path, model: nn.Module, optimizer: torch.optim.Optimizer, spent: float, step: int, curve: list) -> None:
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+def save(
+    file: Path,
+    model: nn.Module,
+    aids: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    spent: float,
+    step: int,
+    curve: list,
+) -> None:
+    state = {"model": model.state_dict(), "aids": aids.state_dict(), "optimizer": optimizer.state_dict()}
     torch.save({**state, "spent": spent, "step": step, "curve": curve}, file.with_suffix(".new"))
     file.with_suffix(".new").replace(file)
     (FOLDER / f"curve-{file.stem}.json").write_text(json.dumps(curve), "utf-8")
@@ -345,10 +425,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, default=Path("assets/models/quartet-vlm"))
     parser.add_argument("--minutes", type=float, default=128)
+    parser.add_argument("--start", type=Path, help="a checkpoint to start from where there is none yet")
     options = parser.parse_args()
     torch.manual_seed(0)
+    features.ensure(options.data, "means")
     features.ensure(options.data, "halfway")
-    train(options.data, options.minutes, options.out)
+    train(options.data, options.minutes, options.out, options.start)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,149 @@
+"""What the vision-language model's tower learns beside words, and what it must not forget.
+
+In a sticker scene each of the 49 cells names its object and its colour. On photos the mean of the cells keeps ImageNet's
+classes, as the untouched tower saw them; with them, photos of classes that no caption tells of can be made up (the way
+`train_clip.World` does) and talked about."""
+
+import math
+import random
+from collections import Counter
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy, kl_div
+
+from tools.training import features, words
+from tools.training.scenes import DESCRIBE, Exchange, Scene
+from tools.training.stickers import PAINTS, article
+
+SIDE = 7  # cells a side
+BROADEST = 130  # a name of more classes than this ("artifact") is no answer to "what is this?"
+VAGUE = {"good", "top", "device", "ride", "sub", "home", "container", "game", "food", "display"}
+# What fills enough of a photo that a classifier's silence means it is not there.
+SEEN = """airplane apple banana bathtub bear bed bench bicycle bird boat bridge broccoli bus butterfly cake car castle cat
+church clock coffee computer couch cow deer dog duck elephant fish flower frog guitar horse insect keyboard laptop lighthouse
+lion monkey motorcycle mushroom orange oven piano pizza plane rabbit refrigerator rocket sheep ship snake sofa squirrel
+teapot tent tiger train truck turtle umbrella vase whale wolf zebra""".split()
+PAINT = {"": 0} | {paint: i for i, paint in enumerate(PAINTS, 1)}
+
+
+class Aids(nn.Module):
+    """Heads on the tower's cells, thrown away after the training."""
+
+    def __init__(self, icons: list[str]) -> None:
+        super().__init__()
+        self.icon = {icon: i for i, icon in enumerate(icons, 1)}  # 0 is the ground
+        self.things = nn.Linear(features.WIDTH, len(icons) + 1)
+        self.paints = nn.Linear(features.WIDTH, len(PAINT))
+        self.classes = nn.Linear(features.WIDTH, 1000)
+        self.classes.load_state_dict(features.tower(classifier=True).classifier.state_dict())
+        self.register_buffer("spread", torch.ones(features.WIDTH))  # the variance of a photo's features
+        self.spread: torch.Tensor
+
+    def scenes(self, cells: torch.Tensor, drawn: list[Scene]) -> torch.Tensor:
+        """How badly each cell [b, 49, 1280] names what covers its middle."""
+        things, paints = (torch.zeros(len(drawn), SIDE * SIDE, dtype=torch.long) for _ in range(2))
+        for i, scene in enumerate(drawn):
+            for thing in scene.things:
+                for place in covered(thing.x, thing.y, thing.size):
+                    things[i, place], paints[i, place] = self.icon[thing.icon], PAINT[thing.paint]
+        weight = torch.where(things.flatten() > 0, 1.0, 0.15)
+        flat = cells.flatten(0, 1).float()
+        named = cross_entropy(self.things(flat), things.flatten(), reduction="none")
+        coloured = cross_entropy(self.paints(flat), paints.flatten(), reduction="none")
+        return ((named + coloured) * weight).sum() / weight.sum()
+
+    def opinion(self, seen: torch.Tensor) -> torch.Tensor:
+        """The probability of each class, from the mean of the cells: [b, 1280] -> [b, 1000]."""
+        return self.classes(seen.float()).softmax(-1)
+
+    def forgotten(self, cells: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
+        """How far the classes seen in photos [b, 49, 1280] are from what the untouched tower saw [b, 1000]."""
+        seen = cells.float().mean(1)
+        self.spread.lerp_(seen.detach().var(0) + 1e-3, 0.02)
+        return kl_div(self.classes(seen).log_softmax(-1), before, reduction="batchmean")
+
+    @torch.no_grad()
+    def made_up(self, cells: torch.Tensor, kinds: list[int]) -> torch.Tensor:
+        """Photos' cells [b, 49, 1280] in which a part is changed until the classes `kinds` are seen."""
+        b, kind = len(cells), torch.tensor(kinds)
+        step = self.classes.weight * self.spread
+        step = (step / (step * self.classes.weight).sum(1, keepdim=True))[kind]  # adds one to the class's logit
+        part = torch.zeros(b, SIDE, SIDE)
+        for one in part:
+            high, wide = (random.randint(4, SIDE) for _ in range(2))
+            top, left = random.randint(0, SIDE - high), random.randint(0, SIDE - wide)
+            one[top : top + high, left : left + wide] = 1
+        part = part.flatten(1)[..., None]  # [b, 49, 1]
+        out = cells.float() * torch.where(part > 0, torch.rand(b, 1, 1), 1.0)
+        for _ in range(4):
+            logits = self.classes(out.mean(1))
+            own = logits.gather(1, kind[:, None])
+            best = logits.scatter(1, kind[:, None], -math.inf).amax(1, keepdim=True)
+            need = (best - own + 0.5 + 3.5 * torch.rand(b, 1)).clamp(min=0) / part.mean(1)
+            out = (out + part * (need * step)[:, None]).clamp(0, 6)  # the tower ends in a ReLU6
+        return out
+
+
+def covered(x: float, y: float, size: float) -> list[int]:
+    """The cells whose middle lies in a round thing; at least the nearest one."""
+    apart = {
+        row * SIDE + column: math.hypot((column + 0.5) / SIDE - x, (row + 0.5) / SIDE - y)
+        for row in range(SIDE)
+        for column in range(SIDE)
+    }
+    return [place for place, far in apart.items() if far < 0.42 * size] or [min(apart, key=lambda p: apart[p])]
+
+
+class Names:
+    """What people call the classes, and conversations about a photo of which only the classes are known."""
+
+    def __init__(self, data: Path, answers: list[str], rng: random.Random) -> None:
+        self.rng = rng
+        usual = Counter(said.lower() for said in answers)
+        nodes = [node for node in words.nodes(data) if len(node.classes) <= BROADEST]
+        self.own = [node.wordings[0].lower() for node in nodes[:1000]]
+        found: dict[str, set[int]] = {}
+        for node in nodes:
+            for name in node.wordings:
+                found.setdefault(name.lower(), set()).update(node.classes)
+        self.classes = {name: sorted(classes) for name, classes in found.items() if len(classes) <= BROADEST}
+        names: list[list[str]] = [[] for _ in range(1000)]
+        for name, classes in self.classes.items():
+            for kind in classes:
+                names[kind].append(name)
+        self.common = [  # the word that people use most for each class, rather a narrow one
+            max(
+                [n for n in those if n not in VAGUE],
+                key=lambda name: (usual[name] + 0.1 * (name == own)) / len(self.classes[name]) ** 0.35,
+            )
+            for those, own in zip(names, self.own, strict=True)
+        ]
+        self.seen = [name for name in SEEN if name in self.classes]
+
+    def presence(self, opinion: torch.Tensor, shown: str = "") -> list[Exchange]:
+        """Whether a thing is there that is, and one that is not, by the classifier's opinion [1000] and what captions say."""
+        rng, out = self.rng, []
+        mass = {name: float(opinion[self.classes[name]].sum()) for name in self.seen}
+        there = [name for name, p in mass.items() if p > 0.6]
+        absent = [name for name, p in mass.items() if p < 0.003 and name not in shown]
+        for names, answer in ((there, "yes"), (absent, "no")):
+            if names:
+                where = rng.choice((" in the photo?", " in the picture?", " here?", "?"))
+                out.append((f"is there {article(rng.choice(names))}{where}", answer))
+        return out
+
+    def talks(self, common: str, own: str = "") -> list[list[Exchange]]:
+        """Of a photo of one thing, of which only its common name is known, and perhaps its own."""
+        rng = self.rng
+        others = [name for name in self.seen if not {*self.classes[name]} & {*self.classes.get(common, ())}]
+        out = [
+            [(rng.choice(("what is this?", "what is in the photo?", "what is in the picture?")), common)],
+            [(DESCRIBE, article(common))],
+            [(f"is there {article(common)} in the photo?", "yes")],
+            [(f"is there {article(rng.choice(others))} in the photo?", "no")],
+        ]
+        if own not in ("", common):
+            out.append([(f"is there {article(common)}?", "yes"), (f"what kind of {common} is it?", own)])
+        return out
