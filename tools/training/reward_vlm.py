@@ -8,34 +8,28 @@ import argparse
 import math
 import random
 import re
-import time
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import torch
 from tokenizers import Tokenizer
-from torch import nn
 from transformers import DynamicCache, FastVlmForConditionalGeneration
 
 from tools.evaluate import scorer
 from tools.training import features
-from tools.training.aids import Aids
 from tools.training.features import FOLDER, rows
 from tools.training.scenes import DESCRIBE
 from tools.training.train_vlm import (
     ASSISTANT,
     BATCH,
     END,
-    Source,
-    build,
+    Run,
     cells_of,
     export,
     loss_of,
     losses,
-    optimizer_of,
     pack,
-    save,
     see,
 )
 
@@ -126,71 +120,47 @@ def held_out(model: FastVlmForConditionalGeneration, tokenizer: Tokenizer, data:
     return float(scorer(data).cider_d(said, {str(i): captions[i]["captions"] for i in held})[0])
 
 
+def rewarded(run: Run, reward: Reward, question: list[int], rng: random.Random) -> tuple[torch.Tensor, float]:
+    """The loss that makes captions better than the other samples of their photo likelier, and the samples' mean reward."""
+    chosen = run.source.next_photos(BATCH)
+    halfway = torch.from_numpy(np.stack([rng.choice(run.source.flickr)[i] for i in chosen])).float()
+    drawn = write(run.model, halfway, question, SAMPLES)
+    worth = torch.tensor(
+        [[reward(i, run.tokenizer.decode(line)) for line in lines] for i, lines in zip(chosen, drawn, strict=True)]
+    )  # [photos, samples]
+    better = (worth - worth.mean(1, keepdim=True)) * SAMPLES / (SAMPLES - 1)  # than the mean of the others
+    weights = [
+        weight
+        for lines, values in zip(drawn, better.tolist(), strict=True)
+        for line, value in zip(lines, values, strict=True)
+        for weight in [value] * len(line) + [value * (len(line) < LONGEST)]  # one broken off did not end
+    ]
+    packed = pack([[[(question, line)] for line in lines] for lines in drawn])
+    loss = (losses(run.model, cells_of(run.model, halfway), packed) * torch.tensor(weights)).mean()
+    return loss, worth.mean().item()
+
+
 def train(data: Path, minutes: float, out: Path) -> None:
-    file, before = FOLDER / "vlm-reward.pt", FOLDER / "vlm.pt"
-    tokenizer = Tokenizer.from_file(str(FOLDER / "vlm-tokenizer.json"))
-    model = build(tokenizer.get_vocab_size())
-    model.load_state_dict(torch.load(before)["model"])
-    source = Source(data, features.tower().to(memory_format=torch.channels_last))
-    aids = Aids(list(source.scenes.names))
-    aids.load_state_dict(torch.load(before)["aids"])
-    optimizer = optimizer_of(model, aids)
-    learned = [p for group in optimizer.param_groups for p in group["params"]]
-    spent, step, curve = 0.0, 0, []
-    if file.exists():
-        state = torch.load(file)
-        model.load_state_dict(state["model"])
-        aids.load_state_dict(state["aids"])
-        optimizer.load_state_dict(state["optimizer"])
-        spent, step, curve = state["spent"], state["step"], state["curve"]
-    model.model.language_model.set_attn_implementation("eager")
-    source.seed(step + 1)
-    reward, question = Reward(source.captions), tokenizer.encode(DESCRIBE).ids
-    rng = random.Random(step)
-    began = saved = time.time()
-    began -= spent * 60
-    found: list[float] = []
-    print(f"held out: CIDEr-D {held_out(model, tokenizer, data, 300):.3f}", flush=True)
-    while (spent := (time.time() - began) / 60) < minutes:
-        for group in optimizer.param_groups:
-            group["lr"] = SLOWER * group["peak"] * min(1, (step + 1) / 30) * max(0.05, 1 - spent / minutes)
+    run = Run(data, FOLDER / "vlm-reward.pt", FOLDER / "vlm.pt")
+    reward, question = Reward(run.source.captions), run.tokenizer.encode(DESCRIBE).ids
+    rng, found = random.Random(run.step), []
+    print(f"held out: CIDEr-D {held_out(run.model, run.tokenizer, data, 300):.3f}", flush=True)
+    while (spent := run.minutes()) < minutes:
         kind = rng.choices(list(MIX), list(MIX.values()))[0]
         if kind == "reward":
-            chosen = source.next_photos(BATCH)
-            halfway = torch.from_numpy(np.stack([rng.choice(source.flickr)[i] for i in chosen])).float()
-            drawn = write(model, halfway, question, SAMPLES)
-            worth = torch.tensor(
-                [[reward(i, tokenizer.decode(line)) for line in lines] for i, lines in zip(chosen, drawn, strict=True)]
-            )  # [photos, samples]
-            better = (worth - worth.mean(1, keepdim=True)) * SAMPLES / (SAMPLES - 1)  # than the mean of the others
-            weights = [
-                weight
-                for lines, values in zip(drawn, better.tolist(), strict=True)
-                for line, value in zip(lines, values, strict=True)
-                for weight in [value] * len(line) + [value * (len(line) < LONGEST)]  # one broken off did not end
-            ]
-            packed = pack([[[(question, line)] for line in lines] for lines in drawn])
-            loss = (losses(model, cells_of(model, halfway), packed) * torch.tensor(weights)).mean()
-            found.append(worth.mean().item())
+            loss, worth = rewarded(run, reward, question, rng)
+            found.append(worth)
         else:
-            loss = sum(loss_of(model, aids, tokenizer, source.batch(kind)), torch.zeros(()))
-        optimizer.zero_grad()
-        loss.backward()
-        nn.utils.clip_grad_norm_(learned, 1.0)
-        optimizer.step()
-        step += 1
-        if step % 50 == 0:
-            curve.append((round(spent, 2), {"reward": round(float(np.mean(found)), 3)}))
-            print(f"{spent:.1f} min, step {step}, reward of samples {np.mean(found):.3f}", flush=True)
+            loss = sum(loss_of(run.model, run.aids, run.tokenizer, run.source.batch(kind)), torch.zeros(()))
+        run.learn(loss, SLOWER * max(0.05, 1 - spent / minutes))
+        if run.step % 50 == 0:
+            run.note({"reward": round(float(np.mean(found)), 3)})
             found = []
-        if step % 300 == 0:
-            print(f"held out: CIDEr-D {held_out(model, tokenizer, data, 300):.3f}", flush=True)
-        if time.time() - saved > 240:
-            save(file, model, aids, optimizer, spent, step, curve)
-            saved = time.time()
-    print(f"held out: CIDEr-D {held_out(model, tokenizer, data, 300):.3f}", flush=True)
-    save(file, model, aids, optimizer, spent, step, curve)
-    export(model, tokenizer, out)
+        if run.step % 300 == 0:
+            print(f"held out: CIDEr-D {held_out(run.model, run.tokenizer, data, 300):.3f}", flush=True)
+    print(f"held out: CIDEr-D {held_out(run.model, run.tokenizer, data, 300):.3f}", flush=True)
+    run.save()
+    export(run.model, run.tokenizer, out)
 
 
 def main() -> None:

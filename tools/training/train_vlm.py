@@ -335,70 +335,79 @@ def optimizer_of(model: nn.Module, aids: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, betas=(0.9, 0.98))
 
 
+class Run:
+    """A training that resumes from its checkpoint: what learns, how far it is, and what it showed on the way. Without a
+    checkpoint it begins from the model in `start`."""
+
+    def __init__(self, data: Path, file: Path, start: Path | None) -> None:
+        words = FOLDER / "vlm-tokenizer.json"
+        if not words.exists():
+            train_tokenizer(data).save(str(words))
+        self.file, self.tokenizer = file, Tokenizer.from_file(str(words))
+        self.source = Source(data, features.tower().to(memory_format=torch.channels_last))
+        self.model, self.aids = build(self.tokenizer.get_vocab_size()), Aids(list(self.source.scenes.names))
+        self.optimizer = optimizer_of(self.model, self.aids)
+        self.step, self.curve, before = 0, [], 0.0
+        if self.file.exists() or start:
+            state = torch.load(self.file if self.file.exists() else start)
+            self.model.load_state_dict(state["model"])
+            if "aids" in state:
+                self.aids.load_state_dict(state["aids"])
+            if self.file.exists():
+                self.optimizer.load_state_dict(state["optimizer"])
+                before, self.step, self.curve = state["spent"], state["step"], state["curve"]
+        self.model.model.language_model.set_attn_implementation("eager")  # a third faster than sdpa on this mask
+        self.source.seed(self.step)
+        self.first, self.saved = self.step, time.time()
+        self.began = self.saved - before * 60
+
+    def minutes(self) -> float:
+        return (time.time() - self.began) / 60
+
+    def learn(self, loss: torch.Tensor, rate: float) -> None:
+        """One step down, at a share of each group's peak rate that rises over the first 100 steps."""
+        self.step += 1
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["peak"] * rate * min(1, (self.step - self.first) / 100)
+        self.optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_([p for group in self.optimizer.param_groups for p in group["params"]], 1.0)
+        self.optimizer.step()
+        if time.time() - self.saved > 240:
+            self.save()
+
+    def note(self, figures: dict[str, float]) -> None:
+        """A point of the curve in the model card."""
+        self.curve.append((round(self.minutes(), 2), figures))
+        print(f"{self.minutes():.1f} min, step {self.step}, {figures}", flush=True)
+
+    def save(self) -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "aids": self.aids.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+        }
+        state |= {"spent": self.minutes(), "step": self.step, "curve": self.curve}
+        torch.save(state, self.file.with_suffix(".new"))
+        self.file.with_suffix(".new").replace(self.file)
+        (FOLDER / f"curve-{self.file.stem}.json").write_text(json.dumps(self.curve), "utf-8")
+        self.saved = time.time()
+
+
 def train(data: Path, minutes: float, out: Path, start: Path | None) -> None:
-    file, words = FOLDER / "vlm.pt", FOLDER / "vlm-tokenizer.json"
-    if not words.exists():
-        train_tokenizer(data).save(str(words))
-    tokenizer = Tokenizer.from_file(str(words))
-    model, source = (
-        build(tokenizer.get_vocab_size()),
-        Source(data, features.tower().to(memory_format=torch.channels_last)),
-    )
-    aids = Aids(list(source.scenes.names))
-    optimizer = optimizer_of(model, aids)
-    learned = [p for group in optimizer.param_groups for p in group["params"]]
-    spent, step, curve = 0.0, 0, []
-    if file.exists():
-        state = torch.load(file)
-        model.load_state_dict(state["model"])
-        aids.load_state_dict(state["aids"])
-        optimizer.load_state_dict(state["optimizer"])
-        spent, step, curve = state["spent"], state["step"], state["curve"]
-    elif start:
-        model.load_state_dict(torch.load(start)["model"])
-    model.model.language_model.set_attn_implementation("eager")  # on this mask a third faster than sdpa on a CPU
-    source.seed(step)
-    first = step
-    began = saved = time.time()
-    began -= spent * 60
-    recent: dict[str, list[tuple[float, float]]] = {kind: [] for kind in SHARES}
-    while (spent := (time.time() - began) / 60) < minutes:
-        kind = source.rng.choices(list(SHARES), list(SHARES.values()))[0]
-        for group in optimizer.param_groups:
-            share = max(0.01, 0.5 + 0.5 * math.cos(math.pi * min(1, spent / minutes)))
-            group["lr"] = group["peak"] * min(1, (step - first + 1) / 100) * share
-        said, aided = loss_of(model, aids, tokenizer, source.batch(kind))
-        optimizer.zero_grad()
-        (said + aided).backward()
-        nn.utils.clip_grad_norm_(learned, 1.0)
-        optimizer.step()
-        recent[kind].append((said.item(), aided.item()))
-        step += 1
-        if step % 50 == 0:
-            means = {k: np.mean(v[-50:], 0).round(3).tolist() for k, v in recent.items() if v}
-            curve.append((round(spent, 2), {k: v[k == "cells"] for k, v in means.items()}))
-            print(f"{spent:.1f} min, step {step}, losses of words and aids {means}", flush=True)
-        if time.time() - saved > 240:
-            save(file, model, aids, optimizer, spent, step, curve)
-            export(model, tokenizer, out)
-            saved = time.time()
-    save(file, model, aids, optimizer, spent, step, curve)
-    export(model, tokenizer, out)
-
-
-def save(
-    file: Path,
-    model: nn.Module,
-    aids: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    spent: float,
-    step: int,
-    curve: list,
-) -> None:
-    state = {"model": model.state_dict(), "aids": aids.state_dict(), "optimizer": optimizer.state_dict()}
-    torch.save({**state, "spent": spent, "step": step, "curve": curve}, file.with_suffix(".new"))
-    file.with_suffix(".new").replace(file)
-    (FOLDER / f"curve-{file.stem}.json").write_text(json.dumps(curve), "utf-8")
+    run = Run(data, FOLDER / "vlm.pt", start)
+    recent: dict[str, list[float]] = {}
+    while (spent := run.minutes()) < minutes:
+        kind = run.source.rng.choices(list(SHARES), list(SHARES.values()))[0]
+        said, aided = loss_of(run.model, run.aids, run.tokenizer, run.source.batch(kind))
+        run.learn(said + aided, max(0.01, 0.5 + 0.5 * math.cos(math.pi * spent / minutes)))
+        for name, loss in ((kind, said), (f"{kind}, aids", aided)):
+            if loss.item():
+                recent.setdefault(name, []).append(loss.item())
+        if run.step % 50 == 0:
+            run.note({name: round(float(np.mean(found[-50:])), 3) for name, found in recent.items()})
+    run.save()
+    export(run.model, run.tokenizer, out)
 
 
 def export(model: FastVlmForConditionalGeneration, tokenizer: Tokenizer, folder: Path) -> None:
