@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy, kl_div
 from tools.training import features, words
 from tools.training.scenes import DESCRIBE, Exchange, Scene
 from tools.training.stickers import PAINTS, article
+from tools.training.synthetic import whether
 
 SIDE = 7  # cells a side
 BROADEST = 130  # a name of more classes than this ("artifact") is no answer to "what is this?"
@@ -121,6 +122,11 @@ class Names:
             for those, own in zip(names, self.own, strict=True)
         ]
         self.seen = [name for name in SEEN if name in self.classes]
+        self.weights = [(1 + usual[name]) ** 0.5 / self.common.count(name) for name in self.common]
+
+    def some(self, n: int) -> list[int]:
+        """Classes, those oftener whose common name people use oftener."""
+        return self.rng.choices(range(1000), self.weights, k=n)
 
     def presence(self, opinion: torch.Tensor, shown: str = "") -> list[Exchange]:
         """Whether a thing is there that is, and one that is not, by the classifier's opinion [1000] and what captions say."""
@@ -130,8 +136,7 @@ class Names:
         absent = [name for name, p in mass.items() if p < 0.003 and name not in shown]
         for names, answer in ((there, "yes"), (absent, "no")):
             if names:
-                where = rng.choice((" in the photo?", " in the picture?", " here?", "?"))
-                out.append((f"is there {article(rng.choice(names))}{where}", answer))
+                out.append((whether(article(rng.choice(names)), rng), answer))
         return out
 
     def talks(self, common: str, own: str = "") -> list[list[Exchange]]:
@@ -140,10 +145,12 @@ class Names:
         others = [name for name in self.seen if not {*self.classes[name]} & {*self.classes.get(common, ())}]
         out = [
             [(rng.choice(("what is this?", "what is in the photo?", "what is in the picture?")), common)],
-            [(DESCRIBE, article(common))],
-            [(f"is there {article(common)} in the photo?", "yes")],
-            [(f"is there {article(rng.choice(others))} in the photo?", "no")],
+            [(DESCRIBE, f"a photo of {article(common)}")],
+            [(whether(article(common), rng), "yes")],
+            [(whether(article(rng.choice(others)), rng), "no")],
         ]
         if own not in ("", common):
-            out.append([(f"is there {article(common)}?", "yes"), (f"what kind of {common} is it?", own)])
+            out.append(
+                [(rng.choice(("what is this?", "what do you see?")), common), (f"what kind of {common} is it?", own)]
+            )
         return out

@@ -14,6 +14,7 @@ from PIL import Image, ImageFilter
 
 from tools.training import packages
 from tools.training.stickers import PAINTS, Art, Thing, article, held_out, plural
+from tools.training.synthetic import whether
 
 ARTS = ("@iconify-json/fluent-emoji-flat", "@iconify-json/noto", "@iconify-json/twemoji")
 GROUNDS = {
@@ -151,21 +152,20 @@ class Scenes:
         """(question, answer) pairs that are exact for the scene, by kind."""
         rng, groups = self.rng, self.groups(scene)
         shown = {name for thing, _ in groups for name in self.names[thing.icon]}
-        absent = rng.choice([i for i in self.icons if not shown & set(self.names[i])])
-        nothing = self.names[absent][0]
-        there = rng.choice(("in the picture?", "in the photo?", "here?"))
+        absent = [self.names[i][0] for i in self.icons if not shown & set(self.names[i])]
+        nothing = rng.choice(absent)
         out: dict[str, list[Exchange]] = {
-            "presence": [(f"is there {article(nothing)} {there}", "no")],
+            "presence": [(whether(article(rng.choice(absent)), rng), "no") for _ in groups],
             "count": [(rng.choice(("how many things are there?", "how many objects are there?")), str(len(scene.things)))],
             "colour": [(rng.choice(("what color is the background?", "what colour is the background?")), scene.ground)],
             "place": [], "what": [],
         }  # fmt: skip
         for thing, n in groups:
             few = plural(thing.name)
-            out["presence"].append(
-                (f"is there {article(thing.name)} {there}", "yes") if n == 1 else (f"are there {few} {there}", "yes")
+            out["presence"].append((whether(article(thing.name) if n == 1 else few, rng, n > 1), "yes"))
+            out["count"].append(
+                (rng.choice((f"how many {few} are there?", f"how many {few} are in the picture?")), str(n))
             )
-            out["count"].append((rng.choice((f"how many {few} are there?", f"how many {few} are {there}")), str(n)))
             if thing.paint and sum(t.icon == thing.icon for t, _ in groups) == 1:
                 asked = f"is the {thing.name}" if n == 1 else f"are the {few}"
                 out["colour"].append((f"{rng.choice(('what color', 'what colour'))} {asked}?", thing.paint))
@@ -200,7 +200,10 @@ class Scenes:
         rng.shuffle(single)
         for thing, n in groups[:2]:
             it, are = ("it", "is") if n == 1 else ("they", "are")
-            start = (f"is there {article(thing.name)}?" if n == 1 else f"are there {plural(thing.name)}?", "yes")
+            start = (whether(article(thing.name) if n == 1 else plural(thing.name), rng, n > 1), "yes")
+            nothing = self.names[rng.choice(self.icons)][0]
+            if all(nothing not in self.names[t.icon] for t, _ in groups):
+                out.append([(whether(article(nothing) if n == 1 else plural(nothing), rng, n > 1), "no")])
             if len(groups) == 1 and rng.random() < 0.5:
                 start = ("what is this?", thing.name if n == 1 else plural(thing.name))
             follow = [("how many are there?", str(n))]

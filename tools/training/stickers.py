@@ -143,6 +143,8 @@ def plural(name: str) -> str:
         return f"{plural(first)} of {rest}"
     if last in irregular:
         last = irregular[last]
+    elif last.endswith("man"):
+        last = last[:-3] + "men"
     elif last.endswith(("s", "x", "ch", "sh")):
         last = last if last.endswith("s") and not last.endswith("ss") else last + "es"
     elif last.endswith("y") and last[-2] not in "aeiou":

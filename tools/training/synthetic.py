@@ -33,6 +33,14 @@ def tidy(caption: str) -> str:
     return re.sub(r"\s+", " ", caption.lower().replace('"', "")).strip(" .").replace(" ,", ",").replace(" '", "'")
 
 
+def whether(thing: str, rng: random.Random, many: bool = False) -> str:
+    """Asks whether a thing ("a dog", "dogs") is there, in one of the ways that people do. Yes and no must be asked for
+    alike: else the answer is learnt from the wording."""
+    be = "are" if many else "is"
+    ask = rng.choice((f"{be} there", f"{be} there", "do you see", "can you see"))
+    return f"{ask} {thing}{rng.choice(('', '', ' in the photo', ' in the picture', ' here'))}?"
+
+
 def questions(captions: list[str], rng: random.Random) -> list[tuple[str, str]]:
     """Question–answer pairs that the captions of one photo support. Absence needs the silence of all of them."""
     said = [tidy(caption) for caption in captions]
@@ -42,14 +50,10 @@ def questions(captions: list[str], rng: random.Random) -> list[tuple[str, str]]:
     absent = [thing for thing in THINGS if not any(thing.rstrip("s")[:4] in word for word in used)]
     if "people" in absent and any(word in PEOPLE and not word.startswith("dog") for word in used):
         absent.remove("people")
-    for thing, answer in [(t, "yes") for t in rng.sample(present, min(2, len(present)))] + [
-        (rng.choice(absent), "no")
-    ] * bool(absent):
-        be = "are there" if thing in MANY or thing == "trees" else "is there"
-        a = "" if thing in MANY | {"trees", "water", "snow", "grass", "sand", "sunglasses"} else "a "
-        out.append(
-            (rng.choice([f"{be} {a}{thing} in the photo?", f"{be} {a}{thing}?", f"do you see {a}{thing}?"]), answer)
-        )
+    for things, answer in ((present, "yes"), (absent, "no")):
+        for thing in rng.sample(things, min(2, len(things))):
+            a = "" if thing in MANY | {"trees", "water", "snow", "grass", "sand", "sunglasses"} else "a "
+            out.append((whether(a + thing, rng, thing in MANY or thing == "trees"), answer))
     for colour, noun in set(
         re.findall(
             rf"\b({'|'.join(COLOURS)}) ({'|'.join(COLOURED)})\b",
@@ -97,14 +101,18 @@ def follow_ups(captions: list[str], rng: random.Random) -> list[list[tuple[str, 
     for question, answer in questions(captions, rng):
         if found := re.fullmatch(r"what colou?r (is|are) the (\w+)\?", question):
             be, noun = found.groups()
-            first, it = ("is there a", "it") if be == "is" else ("are there", "they")
-            out.append([(f"{first} {noun}?", "yes"), (f"what color {be} {it}?", answer)])
+            thing, it = (f"a {noun}", "it") if be == "is" else (noun, "they")
+            out.append([(whether(thing, rng, be == "are"), "yes"), (f"what color {be} {it}?", answer)])
         elif found := re.match(r"how many (\w+) ", question):
-            out.append([(f"are there {found[1]} in the photo?", "yes"), ("how many are there?", answer)])
+            out.append([(whether(found[1], rng, many=True), "yes"), ("how many are there?", answer)])
         elif found := re.fullmatch(r"what is the (\w+) doing\?", question):
             it = {"man": "he", "boy": "he", "woman": "she", "girl": "she", "dog": "it"}.get(found[1], "the person")
             who = rng.choice(["who is in the photo?", "what is in the photo?", "what is this?"])
-            start = (who, found[1]) if rng.random() < 0.5 else (f"is there a {found[1]}?", "yes")
+            start = (who, found[1]) if rng.random() < 0.5 else (whether(f"a {found[1]}", rng), "yes")
             if re.search(rf"\b{found[1]}\b", said):
                 out.append([start, (f"what is {it} doing?", answer)])
-    return out[:2]
+    absent = [thing for thing in ("cat", "horse", "car", "boat", "bird", "bus") if thing not in said]
+    return [
+        *out[:2],
+        *([(whether(f"a {rng.choice(absent)}", rng), "no")] for one in out[:2] if one[0][1] == "yes" and absent),
+    ]
