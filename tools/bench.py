@@ -20,10 +20,11 @@ REPEATS = 5
 
 
 def timed(stream: Iterator[Any]) -> tuple[float, float]:
-    """Seconds to the first partial result, and to the result."""
+    """Seconds to the first word or picture, and to the result."""
     start, first = time.perf_counter(), 0.0
     for event in stream:
-        if isinstance(event, Partial | Result) and not first:
+        shown = isinstance(event, Result) or (isinstance(event, Partial) and (event.text or event.picture is not None))
+        if shown and not first:
             first = time.perf_counter() - start
     return first, time.perf_counter() - start
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from pipelines import ask, caption, classify
+from tools.bench import timed
 from tools.training import features
 from tools.training.features import rows
 from tools.training.scenes import Scenes
@@ -136,12 +137,32 @@ def stickers(data: Path, limit: int, part: str = "train") -> dict[str, float]:
     return {kind: float(np.mean(found)) for kind, found in right.items()} | {"n": each}
 
 
+def moments(data: Path, limit: int) -> dict[str, float]:
+    """Milliseconds for one photo, once loaded: the median of ten."""
+    photos = [data / "flickr8k" / "images" / name for name in features.names(data, "flickr8k")[-11:]]
+    times = []
+    for photo in photos:
+        start = time.perf_counter()
+        classify.embed_photos([photo])
+        times.append(1000 * (time.perf_counter() - start))
+    return {"ms": float(np.median(times[1:])), "n": len(times) - 1}
+
+
+def waits(data: Path, limit: int) -> dict[str, float]:
+    """Seconds to the first word of a caption and to the whole, once loaded: the medians of ten."""
+    photos = [data / "flickr8k" / "images" / name for name in features.names(data, "flickr8k")[-11:]]
+    times = np.array([timed(caption.stream(photo)) for photo in photos][1:])  # [10, 2]
+    first, whole = np.median(times, 0)
+    return {"first word, s": float(first), "whole, s": float(whole), "n": len(times)}
+
+
 MEASURES: dict[str, dict[str, Callable[[Path, int], dict[str, float]]]] = {
     "quartet-clip": {
         "Text to photo, 1,000 held-out Flickr8k photos": retrieval,
         "Imagenette photos among the 1,000 ImageNet names": imagenette,
         "CIFAR-10 (32 px), 10 labels": cifar10,
         "Intel scenes, 6 labels": scenes,
+        "One photo on the machine that measured": moments,
     },
     "quartet-vlm": {
         "Captions, held-out Flickr8k photos": captions,
@@ -151,6 +172,7 @@ MEASURES: dict[str, dict[str, Callable[[Path, int], dict[str, float]]]] = {
         "Questions, sticker scenes, held-out objects": partial(stickers, part="objects"),
         "Questions, sticker scenes, held-out colours of objects": partial(stickers, part="colours"),
         "Questions, sticker scenes, held-out pairs of objects": partial(stickers, part="pairs"),
+        "One caption on the machine that measured": waits,
     },
 }
 

@@ -22,3 +22,11 @@ def test_the_catalogue_says_what_memory_a_model_takes(case: dict) -> None:
 
 def test_every_case_of_the_proof_has_its_figures() -> None:
     assert set(json.loads(fullsize.RESULTS.read_text("utf-8"))["cases"]) == set(fullsize.CASES)
+
+
+@pytest.mark.parametrize("row", [row for row in catalog.rows() if row.bundled], ids=lambda row: row.id)
+def test_a_model_card_gives_the_figures_of_the_last_evaluation(row: catalog.Row) -> None:
+    card = (row.folder / "README.md").read_text("utf-8")
+    for measure, found in json.loads((row.folder / "evaluation.json").read_text("utf-8")).items():
+        line = next(line for line in card.splitlines() if line.startswith(f"| {measure} |"))
+        assert all(f"{value:g}" in line for value in found.values())

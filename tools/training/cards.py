@@ -25,6 +25,8 @@ SOURCES = {
     "DAQUAR (Malinowski, Fritz 2014) on NYU Depth v2": "research",
     "VQA v2 questions and answers without photos (Goyal et al. 2017)": "CC BY 4.0",
     "easy-VQA": "MIT",
+    "Imagenette, fast.ai: 600 photos of ten ImageNet classes": "ImageNet terms: research",
+    "CIFAR-10 (Krizhevsky 2009): 2,000 photos of the training part": "research; cite",
     "Fluent Emoji, flat (npm `@iconify-json/fluent-emoji-flat`), Microsoft": "MIT",
     "Noto Emoji (npm `@iconify-json/noto`), Google": "Apache-2.0",
     "Twemoji (npm `@iconify-json/twemoji`), Twitter and contributors": "CC BY 4.0",
@@ -47,11 +49,12 @@ CARDS: dict[str, dict[str, Any]] = {
         "title": "Quartet VLM",
         "what": "A small vision-language model for captions and short answers, transformers' "
         "`FastVlmForConditionalGeneration`: EfficientNet-Lite0, whose upper part learned along, 49 image tokens, and a "
-        "small Llama trained from nothing; captions were then rewarded by CIDEr-D (self-critical training). English.",
+        "small Llama trained from nothing; photos of classes that no caption tells of were made up from the classifier's own "
+        "weights, and captions rewarded by CIDEr-D (self-critical training). English.",
         "use": 'AutoModelForImageTextToText.from_pretrained("assets/models/quartet-vlm")\n'
         'AutoProcessor.from_pretrained("assets/models/quartet-vlm")\n'
         '# captions: the question "Describe the photo."; anything else is a question',
-        "sources": [0, 2, 5, 6, 7, 8, 9, 10],
+        "sources": [0, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12],
         "command": "make train-vlm",
         "cannot": "It names people, dogs and common outdoor scenes, and guesses clothes, places and small things; "
         "it can't read, reason or name anyone; answers to questions unlike those of its training are guesses. Much of what "
