@@ -83,7 +83,7 @@ def curves(name: str, folder: Path) -> bool:
     figure, axes = plt.subplots(figsize=(5, 2.4), dpi=90)
     lines: dict[str, list[tuple[float, float]]] = {}
     if name == "quartet-clip":
-        if (file := FOLDER / "curve-join.json").exists():
+        if (file := FOLDER / "curve-join-0.json").exists():
             lines["text tower and image head together"] = json.loads(file.read_text("utf-8"))
     elif (file := FOLDER / "curve-vlm.json").exists():
         for minutes, losses in json.loads(file.read_text("utf-8")):

@@ -1,8 +1,9 @@
 """Trains the bundled CLIP: the Lite0 image tower of `train_tower` and a small text tower that meet in 256 dimensions.
 
-Three stages, each kept in `build/sight` and skipped where it is done: `align` learns a head on either side of the frozen
+Four stages, each kept in `build/sight` and skipped where it is done: `align` learns a head on either side of the frozen
 pair Lite0 and MiniLM; `distil` teaches open_clip's own small text tower to give what MiniLM and its head give; `join`
-trains that text tower and the image head together. `export` writes the folder that the app loads."""
+trains that text tower and the image head together, several times; `blend` averages these with what they began from.
+`export` writes the folder that the app loads."""
 
 import argparse
 import copy
@@ -28,9 +29,8 @@ from tools.training.features import FOLDER, rows
 
 DIM, WIDTH, LAYERS, CONTEXT, VOCABULARY = 256, 256, 4, 32, 14_000
 TEMPLATES = ["{}", "a photo of a {}.", "a photo of the {}.", "a picture of {} in the scene."]
-USUAL = (
-    0.6  # share of the average photo's embedding that is taken from each: else labels near to it ("dog") win too often
-)
+USUAL = 0.8  # share of the average photo's embedding taken from each: else labels near to it ("dog") win too often
+BEFORE = 0.2  # share of the weights before `join` in the blend
 LABEL_TEMPLATES = TEMPLATES[:2]  # what the app puts a label into
 IMAGENETTE = {
     "tench": 0, "English springer": 217, "cassette player": 482, "chain saw": 491, "church": 497, "French horn": 566,
@@ -432,12 +432,12 @@ def distil(data: Path, minutes: float) -> tuple[nn.Module, Tokenizer]:
     return model, tokenizer
 
 
-def join(data: Path, distil_minutes: float, minutes: float) -> tuple[nn.Module, Tokenizer]:
+def join(data: Path, model: nn.Module, tokenizer: Tokenizer, minutes: float, seed: int) -> None:
     """Stage three: the small text tower and the image head learn together what `align` taught the heads, and the text
-    tower keeps what MiniLM says of words that no photo shows. The result is the average of the last weights."""
-    model, tokenizer = distil(data, distil_minutes)
+    tower keeps what MiniLM says of words that no photo shows. What is kept is the average of the last weights."""
     image, head, _ = align(data)
-    file = FOLDER / "join.pt"
+    file = FOLDER / f"join-{seed}.pt"
+    model = copy.deepcopy(model)
     image.proj.weight.data.copy_(model.visual.head.proj.weight)
     scale = nn.Parameter(model.logit_scale.data.clone())
     learned = nn.ModuleDict({"text": model.text, "image": image})
@@ -447,6 +447,8 @@ def join(data: Path, distil_minutes: float, minutes: float) -> tuple[nn.Module, 
         {"params": [*image.parameters()], "peak": 4e-4, "weight_decay": 0.2},
         {"params": [scale], "peak": 1e-3, "weight_decay": 0},
     ]
+    torch.manual_seed(seed)
+    random.seed(seed)
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.98))
     spent, step = 0.0, 0
     if file.exists():
@@ -504,14 +506,22 @@ def join(data: Path, distil_minutes: float, minutes: float) -> tuple[nn.Module, 
                 _keep(file, learned, average, optimizer, scale, spent, step)
                 saved = time.time()
         _keep(file, learned, average, optimizer, scale, spent, step)
-        keep_curve("join", curve)
-    model.text.load_state_dict(average["text"].state_dict())
-    model.visual.head.proj.weight.data.copy_(average["image"].proj.weight)
-    model.logit_scale.data.copy_(scale.data)
-    usual = (World(data).real @ average["image"].proj.weight.T).mean(0)  # [256]
+        keep_curve(f"join-{seed}", curve)
+
+
+def blend(data: Path, model: nn.Module, tokenizer: Tokenizer, seeds: int) -> None:
+    """Stage four: the runs of `join` and the weights they began from, averaged: better on photos and on words than any
+    one of them (Wortsman et al., Robust Fine-Tuning of Zero-Shot Models, and Model Soups, 2022)."""
+    states = [torch.load(FOLDER / f"join-{seed}.pt") for seed in range(seeds)]
+    learned = nn.ModuleDict({"text": model.text, "image": nn.ModuleDict({"proj": model.visual.head.proj})})
+    for name, weight in learned.named_parameters():
+        if name != "image.proj.bias":
+            joined = torch.stack([state["average"][name] for state in states]).mean(0)
+            weight.data.lerp_(joined, 1 - BEFORE)
+    model.logit_scale.data.copy_(torch.stack([state["scale"] for state in states]).mean())
+    usual = (World(data).real @ model.visual.head.proj.weight.data.T).mean(0)  # [256]
     model.visual.head.proj.bias.data.copy_(-USUAL * usual)
-    print("joined", measure(data, model.visual.head.eval(), reader(model, tokenizer)), flush=True)
-    return model, tokenizer
+    print("blended", measure(data, model.visual.head.eval(), reader(model, tokenizer)), flush=True)
 
 
 def without_some(words: list[int]) -> list[int]:
@@ -629,7 +639,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--out", type=Path, default=Path("assets/models/quartet-clip"))
     parser.add_argument("--distil-minutes", type=float, default=16)
-    parser.add_argument("--join-minutes", type=float, default=60)
+    parser.add_argument("--join-minutes", type=float, default=45)
+    parser.add_argument("--seeds", type=int, default=2, help="runs of the third stage")
     parser.add_argument(
         "--untrained", action="store_true", help="write the folder with a text tower that knows nothing"
     )
@@ -642,7 +653,10 @@ def main() -> None:
         model = build(tokenizer.get_vocab_size())
         model.visual.trunk.load_state_dict(features.tower(tuned=True).state_dict())
     else:
-        model, tokenizer = join(options.data, options.distil_minutes, options.join_minutes)
+        model, tokenizer = distil(options.data, options.distil_minutes)
+        for seed in range(options.seeds):
+            join(options.data, model, tokenizer, options.join_minutes, seed)
+        blend(options.data, model, tokenizer, options.seeds)
     export(model, tokenizer, options.out)
 
 
