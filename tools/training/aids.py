@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy, kl_div
 
 from tools.training import features, words
 from tools.training.scenes import DESCRIBE, Exchange, Scene
-from tools.training.stickers import PAINTS, article
+from tools.training.stickers import PAINTS, Thing, article
 from tools.training.synthetic import whether
 
 SIDE = 7  # cells a side
@@ -46,9 +46,8 @@ class Aids(nn.Module):
         """How badly each cell [b, 49, 1280] names what covers its middle."""
         things, paints = (torch.zeros(len(drawn), SIDE * SIDE, dtype=torch.long) for _ in range(2))
         for i, scene in enumerate(drawn):
-            for thing in scene.things:
-                for place in covered(thing.x, thing.y, thing.size):
-                    things[i, place], paints[i, place] = self.icon[thing.icon], PAINT[thing.paint]
+            for place, thing in covers(scene).items():
+                things[i, place], paints[i, place] = self.icon[thing.icon], PAINT[thing.paint]
         weight = torch.where(things.flatten() > 0, 1.0, 0.15)
         flat = cells.flatten(0, 1).float()
         named = cross_entropy(self.things(flat), things.flatten(), reduction="none")
@@ -66,11 +65,13 @@ class Aids(nn.Module):
         return kl_div(self.classes(seen).log_softmax(-1), before, reduction="batchmean")
 
     @torch.no_grad()
-    def made_up(self, cells: torch.Tensor, kinds: list[int]) -> torch.Tensor:
-        """Photos' cells [b, 49, 1280] in which a part is changed until the classes `kinds` are seen."""
+    def made_up(self, cells: torch.Tensor, kinds: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Photos' cells [b, 49, 1280] in which a part, [b, 49, 1], is changed until the classes `kinds` are seen. Each
+        time other features change: what is learnt of them must be what the classifier goes by."""
         b, kind = len(cells), torch.tensor(kinds)
-        step = self.classes.weight * self.spread
-        step = (step / (step * self.classes.weight).sum(1, keepdim=True))[kind]  # adds one to the class's logit
+        weight = self.classes.weight[kind]  # [b, 1280]
+        step = weight * self.spread * (torch.rand_like(weight) < 0.4)
+        step = step / (step * weight).sum(1, keepdim=True)  # adds one to the class's logit
         part = torch.zeros(b, SIDE, SIDE)
         for one in part:
             high, wide = (random.randint(4, SIDE) for _ in range(2))
@@ -84,17 +85,35 @@ class Aids(nn.Module):
             best = logits.scatter(1, kind[:, None], -math.inf).amax(1, keepdim=True)
             need = (best - own + 0.5 + 3.5 * torch.rand(b, 1)).clamp(min=0) / part.mean(1)
             out = (out + part * (need * step)[:, None]).clamp(0, 6)  # the tower ends in a ReLU6
-        return out
+        return out, part
 
 
-def covered(x: float, y: float, size: float) -> list[int]:
-    """The cells whose middle lies in a round thing; at least the nearest one."""
-    apart = {
-        row * SIDE + column: math.hypot((column + 0.5) / SIDE - x, (row + 0.5) / SIDE - y)
-        for row in range(SIDE)
-        for column in range(SIDE)
-    }
-    return [place for place, far in apart.items() if far < 0.42 * size] or [min(apart, key=lambda p: apart[p])]
+def covers(scene: Scene) -> dict[int, Thing]:
+    """The thing that covers the middle of a cell, by the cell's place; each thing has at least the nearest cell."""
+    found: dict[int, Thing] = {}
+    for thing in scene.things:
+        apart = {
+            row * SIDE + column: math.hypot((column + 0.5) / SIDE - thing.x, (row + 0.5) / SIDE - thing.y)
+            for row in range(SIDE)
+            for column in range(SIDE)
+        }
+        near = [place for place, far in apart.items() if far < 0.42 * thing.size]
+        found |= dict.fromkeys(near or [min(apart, key=lambda place: apart[place])], thing)
+    return found
+
+
+def spoken(logits: torch.Tensor, words: list[list[list[int]]]) -> torch.Tensor:
+    """How badly cells say words, where the picture stands in the language model's own space: `logits` [b, n, vocabulary]
+    of n cells, and for each the tokens that it should bring to mind (none: no matter)."""
+    picture, place, token, weight = [], [], [], []
+    for i, cells in enumerate(words):
+        for j, tokens in enumerate(cells):
+            picture += [i] * len(tokens)
+            place += [j] * len(tokens)
+            token += tokens
+            weight += [1 / max(1, len(tokens))] * len(tokens)
+    said = -logits[picture, place].float().log_softmax(-1).gather(1, torch.tensor(token)[:, None])[:, 0]
+    return (said * torch.tensor(weight)).sum() / sum(weight)
 
 
 class Names:

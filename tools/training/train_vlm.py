@@ -9,8 +9,10 @@ import gzip
 import json
 import math
 import random
+import re
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +31,7 @@ from transformers import (
 )
 
 from tools.training import features
-from tools.training.aids import Aids, Names
+from tools.training.aids import Aids, Names, covers, spoken
 from tools.training.features import CELLS, FOLDER, rows
 from tools.training.scenes import DESCRIBE, Exchange, Scene, Scenes
 from tools.training.synthetic import follow_ups, questions, tidy
@@ -84,16 +86,20 @@ def answered(row: dict) -> str:
     return "yes or no" if most in ("yes", "no") else "number" if most.isdigit() else "other"
 
 
+SMALL = set("the and with are his her its for from while this that has have she their they who another there".split())
+
+
 class Batch(NamedTuple):
     """Pictures halfway up the tower, [8, 112, 14, 14], and for each its conversations. Of photos comes what classes the
-    untouched tower saw, [8, 1000]; of sticker scenes what was drawn; of made-up photos which classes to make of them;
-    from what is `blurred` the tower does not learn."""
+    untouched tower saw, [8, 1000]; of sticker scenes what was drawn; of made-up photos which classes to make of them
+    and their names; from what is `blurred` the tower does not learn."""
 
     halfway: torch.Tensor
     talks: list[list[list[Exchange]]]
     opinion: torch.Tensor | None = None
     scenes: list[Scene] | None = None
     made: list[int] | None = None
+    names: Sequence[str] = ()
     blurred: bool = False
 
 
@@ -139,7 +145,7 @@ class Source:
 
     def batch(self, kind: str) -> Batch:
         rng = self.rng
-        opinion, made = None, None
+        opinion, made, called = None, None, []
         if kind in ("stickers", "cells"):
             scenes = [self.scenes.scene() for _ in range(BATCH * (1 + (kind == "cells")))]
             halfway = features.halfway(self.tower, [self.scenes.draw(scene) for scene in scenes])
@@ -148,6 +154,7 @@ class Source:
             chosen = self.next_photos(BATCH)
             seen = [rng.choice(self.flickr)[i] for i in chosen]
             opinion = self.opinion(kind, chosen)
+            called = [agreed(self.captions[i]) for i in chosen]
             talks = [
                 [[(DESCRIBE, tidy(c))] for c in self.captions[i]]
                 + chained(questions(self.captions[i], rng)[:4], rng)
@@ -169,7 +176,8 @@ class Source:
         elif kind == "made_up":
             made = self.names.some(3 * BATCH)  # the tower does not learn from these, so they cost little
             seen = [rng.choice(self.flickr)[i] for i in self.next_photos(len(made))]
-            talks = [self.names.talks(self.names.common[one], self.names.own[one]) for one in made]
+            called = [self.names.common[one] for one in made]
+            talks = [self.names.talks(name, self.names.own[one]) for name, one in zip(called, made, strict=True)]
         else:  # questions without a photo are asked about a blur: the mean of some photos
             seen = [
                 np.mean([self.flickr[0][i] for i in rng.sample(self.photos, rng.randint(2, 6))], 0)
@@ -183,7 +191,14 @@ class Source:
                 ]
                 for i in range(BATCH)
             ]
-        return Batch(torch.from_numpy(np.stack(seen)).float(), talks, opinion, made=made, blurred=kind == "vqa_text")
+        return Batch(
+            torch.from_numpy(np.stack(seen)).float(),
+            talks,
+            opinion,
+            made=made,
+            names=called,
+            blurred=kind == "vqa_text",
+        )
 
 
 def labels(data: Path, kind: str) -> list[str]:
@@ -195,6 +210,12 @@ def labels(data: Path, kind: str) -> list[str]:
     truth = {row["image"]: row["label"] for row in rows(data / kind / "labels.jsonl")}
     said = {"tench": "fish", "English springer": "dog", "chain saw": "chainsaw", "garbage truck": "truck"}
     return [said.get(truth[name], truth[name].lower()) for name in features.names(data, kind)]
+
+
+def agreed(captions: list[str]) -> str:
+    """The words of some weight that two captions or more have."""
+    said = Counter(word for caption in captions for word in {*re.findall("[a-z]{3,}", caption.lower())} - SMALL)
+    return " ".join(word for word, n in said.items() if n > 1)
 
 
 def chained(exchanges: list[Exchange], rng: random.Random) -> list[list[Exchange]]:
@@ -329,16 +350,33 @@ def loss_of(
     model: FastVlmForConditionalGeneration, aids: Aids, tokenizer: Tokenizer, batch: Batch
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """What is to be made small for a batch: the words' loss, and the aids'."""
+
+    def ids(text: str) -> list[int]:
+        return tokenizer.encode(text, add_special_tokens=False).ids
+
+    words: list[list[list[int]]] = []
     with torch.set_grad_enabled(not (batch.made or batch.blurred)):
         cells = cells_of(model, batch.halfway)
         if batch.made:
-            cells = aids.made_up(cells, batch.made)
+            cells, part = aids.made_up(cells, batch.made)
+            words = [
+                [ids(name) * int(here) for (here,) in where]
+                for name, where in zip(batch.names, part.tolist(), strict=True)
+            ]
     said = losses(model, cells, pack(encode(tokenizer, batch.talks))).mean() if batch.talks else torch.zeros(())
     aided = torch.zeros(())
     if batch.scenes:
         aided = aids.scenes(cells, batch.scenes)
+        shown = [covers(scene) for scene in batch.scenes]
+        words = [[ids(one[j].words) if j in one else [] for j in range(CELLS)] for one in shown]
     elif batch.opinion is not None:
         aided = 2 * aids.forgotten(cells, batch.opinion)
+        words = [[ids(name)] for name in batch.names]
+    if words:
+        with torch.autocast("cpu", torch.bfloat16):
+            seen = model.model.language_model.norm(model.model.multi_modal_projector(cells))  # [b, 49, 256]
+            logits = model.lm_head(seen if len(words[0]) == CELLS else seen.mean(1, keepdim=True))
+        aided = aided + 0.5 * spoken(logits, words)
     return said, aided
 
 
