@@ -39,6 +39,7 @@ GROUNDS = {
     "pink": (250, 214, 224),
     "light gray": (222, 222, 226),
 }
+NEAR = 0.15  # share of the singles that are called by a word near to the thing's name
 NUMBERS = ("no", "one", "two", "three", "four", "five")
 PLACES = {"to the left of": (-1, 0), "to the right of": (1, 0), "above": (0, -1), "below": (0, 1)}
 
@@ -69,8 +70,8 @@ class Scene:
 
 
 class Art:
-    """The icons that `sticker_objects.txt` names, rendered once; `names[icon]` are its names. `common`: only the
-    commonest ones, marked with a star."""
+    """The icons that `sticker_objects.txt` names, rendered once; `names[icon]` are its names, `near[icon]` words near
+    to them. `common`: only the commonest ones, marked with a star."""
 
     def __init__(self, package: Path, common: bool = False) -> None:
         data = json.loads((package / "icons.json").read_text("utf-8"))
@@ -78,10 +79,13 @@ class Art:
         self._aliases = data.get("aliases", {})
         self._side = data.get("width", 16)
         self.names: dict[str, list[str]] = {}
+        self.near: dict[str, list[str]] = {}
         for line in OBJECTS_FILE.read_text("utf-8").splitlines():
             if line.startswith("*" if common else ("*", *"abcdefghijklmnopqrstuvwxyz0123456789")):
                 icon, names = line.removeprefix("* ").split(":")
+                names, _, near = names.partition("|")
                 self.names[icon] = [name.strip() for name in names.split(",")]
+                self.near[icon] = [word.strip() for word in near.split(",") if word.strip()]
 
     @functools.lru_cache(maxsize=8192)  # noqa: B019 - one Art lives as long as the training does
     def picture(self, icon: str, paint: str = "") -> PIL.Image.Image:
@@ -220,6 +224,13 @@ class Sampler:
         ground = "white" if rng.random() < 0.7 else rng.choice(list(GROUNDS))
         thing = self.thing(painted=kind == "painted" or (kind != "single" and rng.random() < 0.3))
         if kind in ("single", "painted"):
+            near = [
+                word
+                for word in self.art.near[thing.icon]
+                if not thing.paint or not set(word.split()) & {*PAINTS, "gold"}
+            ]
+            if near and rng.random() < NEAR:
+                thing = replace(thing, name=rng.choice(near))
             placed = replace(thing, x=rng.uniform(0.47, 0.53), y=rng.uniform(0.47, 0.53), size=rng.uniform(0.78, 0.92))
             return Scene((placed,), ground)
         if kind == "counted":
