@@ -43,7 +43,7 @@ def stream(
     seeds = tuple((first + i) % 2**64 for i in range(count))
     yield from runtime.prepare(row)
     with runtime.lend(row) as loaded:
-        notes = tuple(_cut(loaded, prompt))
+        notes = (*_cut(loaded, prompt), *_strange(loaded, prompt))
         pictures = []
         for i, one in enumerate(seeds):
             yield Progress("drawing", 0, settings["steps"], {"picture": i + 1, "pictures": count})
@@ -92,6 +92,15 @@ def _cut(loaded: Loaded, prompt: str) -> Generator[str, None, None]:
     room = most - (len(offsets) - len(words))  # without the special tokens
     if len(words) > room:
         yield text("notes.prompt_cut", cut=prompt[words[room][0] :])
+
+
+def _strange(loaded: Loaded, prompt: str) -> Generator[str, None, None]:
+    """A note with the words of the prompt that a small model has not learned."""
+    if loaded.learned:
+        words, nearest = loaded.learned.strange(prompt, loaded.model.text_encoder, loaded.tokenizer)
+        if words:
+            quoted = ", ".join(f"“{word}”" for word in words)
+            yield text("notes.not_learned", words=quoted, things=loaded.learned.things, nearest=", ".join(nearest))
 
 
 def generator_seed(seed: int) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
-from pipelines import hub
+from pipelines import hub, known
 from pipelines.catalog import Row
 from pipelines.device import Device, free, is_full
 from pipelines.errors import UserError
@@ -25,7 +25,8 @@ ROOM = 2 * 10**9  # bytes of a graphics card that computing takes beside the wei
 @dataclass
 class Loaded:
     """A model ready to use. `model` and `processor` are the library's own objects; `memo` keeps what was computed
-    with this model and is dropped with it (text embeddings); `tiny_decoder` makes previews of latents."""
+    with this model and is dropped with it (text embeddings); `tiny_decoder` makes previews of latents; `learned`: what
+    it has learned to draw."""
 
     row: Row
     device: Device
@@ -33,6 +34,7 @@ class Loaded:
     processor: Any = None
     tokenizer: Any = None
     tiny_decoder: Any = None
+    learned: known.Known | None = None
     memo: OrderedDict[Any, Any] = field(default_factory=OrderedDict)
 
 
@@ -114,7 +116,7 @@ def _diffusers(row: Row, folder: Path, device: Device) -> Loaded:
     pipe = DiffusionPipeline.from_pretrained(folder, variant=row.variant or None, **files)
     pipe.set_progress_bar_config(disable=True)
     _place(row, device, pipe)
-    loaded = Loaded(row, device, pipe, tokenizer=pipe.tokenizer)
+    loaded = Loaded(row, device, pipe, tokenizer=pipe.tokenizer, learned=known.read(folder))
     if decoder := row.options.get("tiny_decoder"):
         tiny = AutoencoderTiny.from_pretrained(_helper(row, decoder), **files).to(device.kind)
         loaded.tiny_decoder = tiny.eval().requires_grad_(False)

@@ -1,5 +1,6 @@
 """The bundled models through the pipelines, as a notebook calls them."""
 
+import re
 import time
 from pathlib import Path
 
@@ -123,6 +124,16 @@ def test_each_step_shows_a_preview() -> None:
 def test_the_part_of_a_prompt_that_is_cut_is_said() -> None:
     result = pipelines.task("generate").run("an apple " * 20 + "and a hidden zebra", steps=1)
     assert "hidden zebra" in result.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "strange"),
+    [("a photo of Paris at night", ["Paris", "night"]), ("a woman in a red dress", ["woman"]), ("blue", ["blue"]),
+     ("一只猫", ["一只猫"]), ("two blue cups of coffee on a pink background", []), ("a puppy to the left of a bike", [])],
+)  # fmt: skip
+def test_words_that_the_brush_has_not_learned_are_said(prompt: str, strange: list[str]) -> None:
+    notes = pipelines.task("generate").run(prompt, steps=1).notes
+    assert [word for note in notes for word in re.findall("“(.+?)”", note)] == strange
 
 
 def test_closing_the_stream_stops_the_work_at_once() -> None:

@@ -39,6 +39,12 @@ GROUNDS = {
     "pink": (250, 214, 224),
     "light gray": (222, 222, 226),
 }
+# Made things that come in any colour: a caption without one leaves it open.
+ANY_COLOUR = set(
+    "automobile balloon umbrella t-shirt dress backpack closed-book wrapped-gift tulip bus delivery-truck motorcycle bicycle "
+    "sailboat helicopter chair bed guitar drum pencil running-shoe top-hat key cupcake butterfly fish bird snake house "
+    "mobile-phone bell gem-stone glasses jeans envelope rocket camera".split()
+)
 NEAR = 0.15  # share of the singles that are called by a word near to the thing's name
 NUMBERS = ("no", "one", "two", "three", "four", "five")
 PLACES = {"to the left of": (-1, 0), "to the right of": (1, 0), "above": (0, -1), "below": (0, 1)}
@@ -46,7 +52,8 @@ PLACES = {"to the left of": (-1, 0), "to the right of": (1, 0), "above": (0, -1)
 
 @dataclass(frozen=True)
 class Thing:
-    """One object of a scene: `name` as captions say it, `paint` its colour word or "", its centre and size (0 to 1)."""
+    """One object of a scene: `name` as captions say it, `paint` its colour word or "", its centre and size (0 to 1);
+    `unsaid`: a colour that no caption names; `mirrored`: left for right."""
 
     icon: str
     name: str
@@ -54,6 +61,8 @@ class Thing:
     x: float = 0.5
     y: float = 0.5
     size: float = 0.85
+    unsaid: str = ""
+    mirrored: bool = False
 
     @property
     def words(self) -> str:
@@ -104,7 +113,9 @@ class Art:
         """The scene as RGB, [size, size, 3]."""
         canvas = PIL.Image.new("RGB", (size, size), GROUNDS[scene.ground])
         for thing in scene.things:
-            art = self.picture(thing.icon, thing.paint)
+            art = self.picture(thing.icon, thing.paint or thing.unsaid)
+            if thing.mirrored:
+                art = art.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT)
             scale = thing.size * size / max(art.size)
             art = art.resize((max(1, round(art.width * scale)), max(1, round(art.height * scale))), 2, reducing_gap=2)
             corner = round(thing.x * size - art.width / 2), round(thing.y * size - art.height / 2)
@@ -201,38 +212,45 @@ def questions(scene: Scene, art: Art, rng: random.Random) -> list[tuple[str, str
 
 
 class Sampler:
-    """Draws random scenes; `mix` gives the shares of single, painted single, counted and two-kind scenes."""
+    """Draws random scenes; `mix` gives the shares of single, painted single, counted and two-kind scenes. `varied`:
+    things look left or right, differ more in size, and some come in colours that captions don't say."""
 
-    def __init__(self, art: Art, mix: Sequence[float] = (0.6, 0.3, 0.05, 0.05), seed: int = 0) -> None:
-        self.art, self.mix, self.rng = art, mix, random.Random(seed)
+    def __init__(
+        self, art: Art, mix: Sequence[float] = (0.6, 0.3, 0.05, 0.05), seed: int = 0, varied: bool = False
+    ) -> None:
+        self.art, self.mix, self.rng, self.varied = art, mix, random.Random(seed), varied
         self.icons = list(art.names)
 
     def thing(self, painted: bool) -> Thing:
         icon = self.rng.choice(self.icons)
         names = self.art.names[icon]
         name = names[0] if self.rng.random() < 0.6 else self.rng.choice(names)
-        if not painted:
-            return Thing(icon, name)
         # A painted thing needs a name without a colour of its own ("red apple" -> "apple").
         plain = [one for one in names if not set(one.split()) & {*PAINTS, "white", "gold"}]
         paint = self.rng.choice([paint for paint in PAINTS if not held_out(icon, paint)])
-        return Thing(icon, self.rng.choice(plain), paint) if plain else Thing(icon, name)
+        if plain and painted:
+            return Thing(icon, self.rng.choice(plain), paint)
+        if plain and self.varied and icon in ANY_COLOUR and self.rng.random() < 0.5:
+            return Thing(icon, self.rng.choice(plain), unsaid=paint)
+        return Thing(icon, name)
 
     def scene(self) -> Scene:
         rng = self.rng
         kind = rng.choices(("single", "painted", "counted", "pair"), self.mix)[0]
         ground = "white" if rng.random() < 0.7 else rng.choice(list(GROUNDS))
         thing = self.thing(painted=kind == "painted" or (kind != "single" and rng.random() < 0.3))
+        if self.varied and rng.random() < 0.5:
+            thing = replace(thing, mirrored=True)
         if kind in ("single", "painted"):
+            coloured = thing.paint or thing.unsaid
             near = [
-                word
-                for word in self.art.near[thing.icon]
-                if not thing.paint or not set(word.split()) & {*PAINTS, "gold"}
+                word for word in self.art.near[thing.icon] if not coloured or not set(word.split()) & {*PAINTS, "gold"}
             ]
             if near and rng.random() < NEAR:
                 thing = replace(thing, name=rng.choice(near))
-            placed = replace(thing, x=rng.uniform(0.47, 0.53), y=rng.uniform(0.47, 0.53), size=rng.uniform(0.78, 0.92))
-            return Scene((placed,), ground)
+            off, least = (0.05, 0.68) if self.varied else (0.03, 0.78)
+            x, y = (rng.uniform(0.5 - off, 0.5 + off) for _ in range(2))
+            return Scene((replace(thing, x=x, y=y, size=rng.uniform(least, 0.92)),), ground)
         if kind == "counted":
             count = rng.randint(2, 4)
             spots = {2: [(0.27, 0.5), (0.73, 0.5)], 3: [(0.27, 0.28), (0.73, 0.28), (0.5, 0.73)]}.get(

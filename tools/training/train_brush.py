@@ -17,12 +17,19 @@ from diffusers import FlowMatchEulerDiscreteScheduler, PRXPixelPipeline, PRXTran
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import BertModel, BertTokenizerFast
 
+from pipelines import known
 from tools.training import packages
-from tools.training.stickers import Art, Sampler, caption
+from tools.training.stickers import GROUNDS, NUMBERS, PAINTS, PLACES, Art, Sampler, caption, plural
 
 SIZE, TOKENS, NOISE = 128, 16, 2.0
 WIDTH, DEPTH, PATCH, BOTTLENECK = 256, 9, 16, 96
 VOCABULARY = 7_000  # WordPiece entries kept of MiniLM's 30,522: its commonest words and all pieces
+AROUND = set(  # words of prompts that say how, not what
+    "a an the one and or with in on at of to from by for is are there it its this that some next beside behind under over near "
+    "sticker picture photo photograph image drawing draw drawn painting illustration icon emoji background show me please "
+    "big small large little tiny huge tall cute nice beautiful pretty happy bright dark light plain simple flat colorful "
+    "colourful colored coloured grey golden gold very piece slice bowl bowls cup cups glass mug bunch loaf pair ear ears head face".split()
+)
 SHEET = (
     "a red apple;a banana;a slice of pizza;a cat;a dog;a car;a rocket;a tree;an elephant;a fish;a butterfly;a guitar;"
     "a house;a snowman;a strawberry;a hamburger;a puppy;a kitten;an automobile;a bike;a king;a burger;a flower;"
@@ -132,7 +139,7 @@ def train(options: argparse.Namespace) -> None:
         optimizer.load_state_dict(state["optimizer"])
         step, pictures = state["step"], state["pictures"]
         print(f"resumed at step {step}", flush=True)
-    sampler = Sampler(art, options.mix, seed=options.seed + step)
+    sampler = Sampler(art, options.mix, seed=options.seed + step, varied=True)
     rng = random.Random(options.seed + step)
     started = saved = drawn = time.time()
     first, losses = step, []
@@ -195,16 +202,30 @@ def _save(
     path.with_suffix(".new").replace(path)
 
 
+def learned(texts: Texts) -> known.Known:
+    """The names of the common things, and the words that stand around them in captions and in people's prompts."""
+    art = Art(packages.npm("@iconify-json/fluent-emoji-flat"), common=True)
+    called = [[*art.names[icon], *art.near[icon]] for icon in art.names]
+    more = [name for names in called for name in (*names[1:], plural(names[0]))]
+    names = list(dict.fromkeys([*(names[0] for names in called), *more]))
+    around = {word for part in (PAINTS, GROUNDS, NUMBERS, PLACES) for words in part for word in words.split()}
+    vectors = known.embed(names, texts.encoder, texts.tokenizer)
+    return known.Known(names, vectors, frozenset(around | AROUND), len(called))
+
+
 def export(folder: Path) -> None:
     """Writes the averaged weights as a diffusers folder in fp16."""
     average = new_transformer()
     checkpoint = packages.BUILD / "brush" / "checkpoint.pt"
     if checkpoint.exists():
         average.load_state_dict(torch.load(checkpoint, weights_only=True)["average"])
-    pipe = pipeline(average, Texts(*text_encoder())).to(torch.float16)
+    texts = Texts(*text_encoder())
+    things = learned(texts)
+    pipe = pipeline(average, texts).to(torch.float16)
     card = (folder / "README.md").read_text("utf-8") if (folder / "README.md").exists() else ""
     shutil.rmtree(folder, ignore_errors=True)
     pipe.save_pretrained(folder, safe_serialization=True)
+    known.write(things, folder)
     if card:
         (folder / "README.md").write_text(card, "utf-8")
 

@@ -49,8 +49,8 @@ TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
 )
 SHARES = {  # of the steps
-    "flickr8k": 0.24, "stickers": 0.23, "cells": 0.08, "easy_vqa": 0.09, "daquar": 0.07, "vqa_text": 0.15, "named": 0.02,
-    "made_up": 0.12,
+    "flickr8k": 0.28, "stickers": 0.33, "cells": 0.06, "easy_vqa": 0.03, "daquar": 0.08, "vqa_text": 0.10, "named": 0.02,
+    "made_up": 0.10,
 }  # fmt: skip
 BATCH, PEAK, PEAK_TOWER = 8, 1e-3, 2e-4
 HELD_EASY, HELD_DAQUAR, HELD_VQA = 400, 100, 3000  # pictures, pictures, questions kept out of training
