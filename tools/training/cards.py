@@ -88,12 +88,13 @@ def curves(name: str, folder: Path) -> bool:
     elif (file := FOLDER / "curve-vlm.json").exists():
         for minutes, losses in json.loads(file.read_text("utf-8")):
             for kind, loss in losses.items():
-                lines.setdefault(kind, []).append((minutes, loss))
+                if "aids" not in kind:
+                    lines.setdefault(kind, []).append((minutes, loss))
     for label, points in lines.items():
         axes.plot(*zip(*points, strict=True), label=label, linewidth=1.2)
     if lines:
         axes.set(xlabel="minutes of one core", ylabel="training loss")
-        axes.legend(fontsize=7)
+        axes.legend(fontsize=7, loc="upper left", bbox_to_anchor=(1, 1))
         figure.savefig(folder / "loss.png", bbox_inches="tight")
     plt.close(figure)
     return (folder / "loss.png").exists()

@@ -193,7 +193,7 @@ MEASURES: dict[str, Callable[[Bench], Figures]] = {
 
 def card(results: dict[str, Any], folder: Path) -> str:
     row = catalog.find("generate", "quartet-brush")
-    log = [line.split(",") for line in (packages.BUILD / "brush" / "loss.csv").read_text().split()]
+    seen = json.loads((folder / "training.json").read_text("utf-8"))
     megabytes = sum(path.stat().st_size for path in folder.rglob("*.safetensors")) / 1e6
     table = "\n".join(
         f"| {name} | {', '.join(f'{key} {value:g}' for key, value in found.items() if key != 'n')} | {found['n']:g} |"
@@ -207,9 +207,9 @@ library_name: diffusers
 ---
 # Quartet Brush
 
-A small text-to-image model that draws stickers of common things, 128 × 128, from English prompts. An ordinary `diffusers`
+A small text-to-image model that draws stickers of common things, {SIZE} × {SIZE}, from English prompts. An ordinary `diffusers`
 folder: `DiffusionPipeline.from_pretrained(folder)` gives a `PRXPixelPipeline`. {row.parameters / 1e6:.0f} M parameters,
-{megabytes:.0f} MB in fp16: a transformer that denoises 16-pixel patches and predicts the clean picture, and MiniLM with a
+{megabytes:.0f} MB in fp16: a transformer that denoises 64 patches of {SIZE // 8} pixels and predicts the clean picture, and MiniLM with a
 cut vocabulary as text encoder.
 
 ![What it draws, one seed a prompt](samples.png)
@@ -221,7 +221,7 @@ cut vocabulary as text encoder.
 - The weights: MIT.
 
 ## Figures
-{int(log[-1][2]):,} pictures seen in training (loss {float(log[-1][1]):.3f}). Measured by `make eval-brush` at the
+{seen["pictures"]:,} pictures seen in training (loss {seen["loss"]:.3f}). Measured by `make eval-brush` at the
 default settings, one seed a prompt; the recogniser is EfficientNet-Lite0 on the art, which had no part in the training.
 Its last line says how often the recogniser itself is right.
 

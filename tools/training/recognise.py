@@ -16,7 +16,8 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from tools.training import features
 from tools.training.stickers import PAINTS, PLACES, Art, Sampler, Scene, Thing, painted
 
-SIZE = 128
+SIZE = 256
+LEAST = 0.012  # share of the picture that two objects take at least, a third of it each one
 AMONG = 20  # the right object must come first among so many
 PART = 0.3  # a connected part counts as an object from this share of the largest one's area
 
@@ -99,7 +100,7 @@ def two(picture: Picture) -> list[tuple[Picture, NDArray[np.float64]]]:
     """The two objects of a picture, each alone on white and as large as single ones are, with its centre (x, y)."""
     mask = foreground(picture)
     points = np.argwhere(mask)[:, ::-1]  # [n, 2]: x, y
-    if len(points) < 200:
+    if len(points) < LEAST * mask.size:
         return []
     sample = points[:: max(1, len(points) // 600)]
     group = fcluster(linkage(sample, "ward"), 2, "maxclust")
@@ -108,7 +109,7 @@ def two(picture: Picture) -> list[tuple[Picture, NDArray[np.float64]]]:
     found = []
     for one in (0, 1):
         mine = points[nearer == one]
-        if len(mine) < 60:
+        if len(mine) < LEAST / 3 * mask.size:
             return []
         alone = np.full((*mask.shape, 3), 255, np.uint8)
         alone[mine[:, 1], mine[:, 0]] = np.asarray(picture)[mine[:, 1], mine[:, 0]]
@@ -125,7 +126,7 @@ def two(picture: Picture) -> list[tuple[Picture, NDArray[np.float64]]]:
 def colour(picture: Picture) -> str:
     """The word of `PAINTS` that is nearest to the middle colour of what is not ground, or ""."""
     thing = np.asarray(picture)[foreground(picture)].astype(np.float32)  # [n, 3]
-    if len(thing) < 50:
+    if len(thing) < LEAST / 3 * picture.width * picture.height:
         return ""
     middle = np.median(thing, axis=0)
     return min(PAINTS, key=lambda paint: float(np.abs(middle - _paint(paint)).sum()))

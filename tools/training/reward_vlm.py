@@ -78,6 +78,7 @@ class Reward:
         return 10 * total / len(self.references[photo])
 
 
+@torch.compiler.set_stance("force_eager")  # a cache that grows would be compiled anew and anew
 @torch.no_grad()
 def write(
     model: FastVlmForConditionalGeneration, halfway: torch.Tensor, question: list[int], each: int = 0

@@ -16,7 +16,7 @@ import PIL.Image
 from numpy.typing import NDArray
 
 OBJECTS_FILE = Path(__file__).with_name("sticker_objects.txt")
-ART_SIZE = 128
+ART_SIZE = 256
 
 # Hue (0 to 1), saturation and brightness factors of the colours that objects are painted in.
 PAINTS = {
@@ -80,7 +80,7 @@ class Scene:
 
 class Art:
     """The icons that `sticker_objects.txt` names, rendered once; `names[icon]` are its names, `near[icon]` words near
-    to them. `common`: only the commonest ones, marked with a star."""
+    to them, `common` the commonest ones, marked with a star. With `common`: only these."""
 
     def __init__(self, package: Path, common: bool = False) -> None:
         data = json.loads((package / "icons.json").read_text("utf-8"))
@@ -89,14 +89,16 @@ class Art:
         self._side = data.get("width", 16)
         self.names: dict[str, list[str]] = {}
         self.near: dict[str, list[str]] = {}
+        self.common: list[str] = []
         for line in OBJECTS_FILE.read_text("utf-8").splitlines():
             if line.startswith("*" if common else ("*", *"abcdefghijklmnopqrstuvwxyz0123456789")):
                 icon, names = line.removeprefix("* ").split(":")
                 names, _, near = names.partition("|")
                 self.names[icon] = [name.strip() for name in names.split(",")]
                 self.near[icon] = [word.strip() for word in near.split(",") if word.strip()]
+                self.common += [icon] * line.startswith("*")
 
-    @functools.lru_cache(maxsize=8192)  # noqa: B019 - one Art lives as long as the training does
+    @functools.lru_cache(maxsize=16384)  # noqa: B019 - one Art lives as long as the training does
     def picture(self, icon: str, paint: str = "") -> PIL.Image.Image:
         """RGBA picture of an icon, `ART_SIZE` pixels square, painted in a colour word of `PAINTS`."""
         if paint:
@@ -213,16 +215,22 @@ def questions(scene: Scene, art: Art, rng: random.Random) -> list[tuple[str, str
 
 class Sampler:
     """Draws random scenes; `mix` gives the shares of single, painted single, counted and two-kind scenes. `varied`:
-    things look left or right, differ more in size, and some come in colours that captions don't say."""
+    things look left or right, and some come in colours that captions don't say. `common`: the
+    share of things that are of the commonest ones."""
 
     def __init__(
-        self, art: Art, mix: Sequence[float] = (0.6, 0.3, 0.05, 0.05), seed: int = 0, varied: bool = False
+        self,
+        art: Art,
+        mix: Sequence[float] = (0.6, 0.3, 0.05, 0.05),
+        seed: int = 0,
+        varied: bool = False,
+        common: float = 0,
     ) -> None:
-        self.art, self.mix, self.rng, self.varied = art, mix, random.Random(seed), varied
+        self.art, self.mix, self.rng, self.varied, self.common = art, mix, random.Random(seed), varied, common
         self.icons = list(art.names)
 
     def thing(self, painted: bool) -> Thing:
-        icon = self.rng.choice(self.icons)
+        icon = self.rng.choice(self.art.common if self.rng.random() < self.common else self.icons)
         names = self.art.names[icon]
         name = names[0] if self.rng.random() < 0.6 else self.rng.choice(names)
         # A painted thing needs a name without a colour of its own ("red apple" -> "apple").
@@ -248,9 +256,8 @@ class Sampler:
             ]
             if near and rng.random() < NEAR:
                 thing = replace(thing, name=rng.choice(near))
-            off, least = (0.05, 0.68) if self.varied else (0.03, 0.78)
-            x, y = (rng.uniform(0.5 - off, 0.5 + off) for _ in range(2))
-            return Scene((replace(thing, x=x, y=y, size=rng.uniform(least, 0.92)),), ground)
+            x, y = (rng.uniform(0.47, 0.53) for _ in range(2))
+            return Scene((replace(thing, x=x, y=y, size=rng.uniform(0.78, 0.92)),), ground)
         if kind == "counted":
             count = rng.randint(2, 4)
             spots = {2: [(0.27, 0.5), (0.73, 0.5)], 3: [(0.27, 0.28), (0.73, 0.28), (0.5, 0.73)]}.get(

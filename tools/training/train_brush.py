@@ -1,9 +1,12 @@
-"""Trains the bundled text-to-image model: a PRX transformer that denoises 16-pixel patches of sticker scenes.
+"""Trains the bundled text-to-image model: a PRX transformer that denoises 64 patches of sticker scenes.
 
 Flow matching on pixels with x-prediction (Li and He, Back to Basics: Let Denoising Generative Models Denoise, 2025).
-Resumes from its last checkpoint by the same command; writes a sheet of fixed prompts as it goes."""
+Resumes from its last checkpoint by the same command, or else goes on from the weights that ship; writes a sheet of fixed
+prompts as it goes. What was trained on smaller pictures is `grown` and goes on with larger ones: that costs no more, since
+the patches stay 64."""
 
 import argparse
+import json
 import math
 import random
 import shutil
@@ -19,10 +22,12 @@ from transformers import BertModel, BertTokenizerFast
 
 from pipelines import known
 from tools.training import packages
-from tools.training.stickers import GROUNDS, NUMBERS, PAINTS, PLACES, Art, Sampler, caption, plural
+from tools.training.stickers import GROUNDS, NUMBERS, PAINTS, PLACES, Art, Sampler, Scene, caption, plural
 
-SIZE, TOKENS, NOISE = 128, 16, 2.0
-WIDTH, DEPTH, PATCH, BOTTLENECK = 256, 9, 16, 96
+SIZE, TOKENS = 256, 16
+WIDTH, DEPTH, BOTTLENECK = 256, 9, 96
+SIDE = 8  # patches a side
+FASTER = 2  # Muon's rate, in AdamW's
 VOCABULARY = 7_000  # WordPiece entries kept of MiniLM's 30,522: its commonest words and all pieces
 AROUND = set(  # words of prompts that say how, not what
     "a an the one and or with in on at of to from by for is are there it its this that some next beside behind under over near "
@@ -58,8 +63,6 @@ def text_encoder() -> tuple[BertModel, BertTokenizerFast]:
 
 
 def _needed_words() -> set[str]:
-    import json
-
     entries = json.loads((packages.npm("emojibase-data") / "en" / "compact.json").read_text("utf-8"))
     return {
         word
@@ -88,22 +91,46 @@ class Texts:
         return states.clone(), torch.stack([self.known[text][1] for text in texts]).clone()
 
 
-def new_transformer() -> PRXTransformer2DModel:
+def noise(size: int) -> float:
+    """The deviation of full noise, in proportion to the size: over a patch's mean it is then the same for all sizes."""
+    return size / 64
+
+
+def new_transformer(size: int) -> PRXTransformer2DModel:
     return PRXTransformer2DModel(
-        in_channels=3, patch_size=PATCH, context_in_dim=384, hidden_size=WIDTH, num_heads=WIDTH // 32,
+        in_channels=3, patch_size=size // SIDE, context_in_dim=384, hidden_size=WIDTH, num_heads=WIDTH // 32,
         depth=DEPTH, axes_dim=[16, 16], bottleneck_size=BOTTLENECK,
     )  # fmt: skip
 
 
+def grown(state: dict[str, torch.Tensor], size: int) -> dict[str, torch.Tensor]:
+    """Weights for pictures of `size` pixels from those for smaller ones: it reads the picture made small, and draws as
+    before, enlarged."""
+    small = round((state["final_layer.linear.bias"].numel() / 3) ** 0.5)
+    large = size // SIDE
+    if small == large:
+        return state
+    times, state = large // small, dict(state)
+    read = state["img_in.0.weight"].unflatten(1, (3, small, small))  # [bottleneck, 3, small, small]
+    read = read.repeat_interleave(times, 2).repeat_interleave(times, 3) / times**2
+    state["img_in.0.weight"] = read.flatten(1)
+    for name in ("final_layer.linear.weight", "final_layer.linear.bias"):
+        drawn = state[name].reshape(3, small, small, -1).permute(3, 0, 1, 2)  # [width or 1, 3, small, small]
+        drawn = torch.nn.functional.interpolate(drawn, (large, large), mode="bilinear")
+        state[name] = drawn.permute(1, 2, 3, 0).reshape(-1, *state[name].shape[1:]).contiguous()
+    return state
+
+
 def pipeline(transformer: PRXTransformer2DModel, texts: Texts) -> PRXPixelPipeline:
+    size = transformer.config.patch_size * SIDE
     return PRXPixelPipeline(
         transformer=transformer,
         scheduler=FlowMatchEulerDiscreteScheduler(num_train_timesteps=1000, shift=1.0),
         text_encoder=texts.encoder,
         tokenizer=texts.tokenizer,
-        default_sample_size=SIZE,
+        default_sample_size=size,
         prompt_max_tokens=TOKENS,
-        noise_scale=NOISE,
+        noise_scale=noise(size),
     )
 
 
@@ -111,14 +138,45 @@ def sheet(pipe: PRXPixelPipeline, path: Path, prompts: list[str] = SHEET, column
     """Draws each prompt once with a seed of its own and saves the pictures as one."""
     pipe.set_progress_bar_config(disable=True)
     rows = math.ceil(len(prompts) / columns)
-    canvas = PIL.Image.new("RGB", (columns * SIZE, rows * SIZE), "white")
+    size = pipe.config.default_sample_size
+    canvas = PIL.Image.new("RGB", (columns * size, rows * size), "white")
     for i, prompt in enumerate(prompts):  # one at a time: with guidance the pipeline takes no batch (diffusers 0.42)
         picture = pipe(
-            prompt, height=SIZE, width=SIZE, num_inference_steps=20, guidance_scale=3.0,
+            prompt, height=size, width=size, num_inference_steps=20, guidance_scale=3.0,
             generator=torch.Generator().manual_seed(i), use_resolution_binning=False,
         ).images[0]  # fmt: skip
-        canvas.paste(picture, (i % columns * SIZE, i // columns * SIZE))
+        canvas.paste(picture, (i % columns * size, i // columns * size))
     canvas.save(path)
+
+
+def spoilt(scenes: list[Scene], art: Art, size: int, chance: torch.Generator | None = None) -> tuple[torch.Tensor, ...]:
+    """The scenes drawn, [n, 3, size, size] in -1 to 1, the same with noise, and how much of it is noise, [n]."""
+    pixels = torch.from_numpy(np.stack([art.draw(scene, size) for scene in scenes]))
+    clean = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
+    t = torch.sigmoid(torch.randn(len(scenes), generator=chance) + 0.4)  # noise levels where the drawing is decided
+    share = t.view(-1, 1, 1, 1)
+    return clean, (1 - share) * clean + share * noise(size) * torch.randn(clean.shape, generator=chance), t
+
+
+def loss_of(model: torch.nn.Module, drawn: tuple[torch.Tensor, ...], text: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """How far the model's clean pictures are from the `drawn` ones that were `spoilt`."""
+    (clean, noisy, t), (states, mask) = drawn, text
+    # The plain product is a fifth faster than the fused attention here, whose backward pass is slow on a CPU.
+    with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
+        guess = model(noisy, timestep=t, encoder_hidden_states=states, attention_mask=mask, return_dict=False)[0]
+    error = (guess.float() - clean).square().mean((1, 2, 3))  # [n]
+    return (error / t.clamp(min=0.25).square()).mean()
+
+
+def optimizers_of(model: torch.nn.Module, rate: float) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al. 2024) for the matrices of attention and MLPs, its steps as large as AdamW's (Liu et al., Muon is
+    Scalable for LLM Training, 2025); AdamW for the rest."""
+    named = [(n, p) for n, p in model.named_parameters() if n.startswith("blocks.") and "modulation" not in n]
+    matrices = [p for _, p in named if p.ndim == 2]
+    chosen = {id(p) for p in matrices}
+    others = [p for p in model.parameters() if id(p) not in chosen]
+    muon = torch.optim.Muon(matrices, lr=FASTER * rate, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+    return [muon, torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.95), weight_decay=0.01)]
 
 
 def train(options: argparse.Namespace) -> None:
@@ -126,45 +184,51 @@ def train(options: argparse.Namespace) -> None:
     work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
-    art = Art(packages.npm("@iconify-json/fluent-emoji-flat"), options.common)
+    art = Art(packages.npm("@iconify-json/fluent-emoji-flat"))
     texts = Texts(*text_encoder())
-    model, average = new_transformer(), new_transformer()
-    average.load_state_dict(model.state_dict())
-    optimizer = torch.optim.AdamW(model.parameters(), lr=options.rate, betas=(0.9, 0.95), weight_decay=0.01)
-    step, pictures, best = 0, 0, work / "checkpoint.pt"
+    model, average = new_transformer(options.size), new_transformer(options.size)
+    step, pictures, best, state = 0, 0, work / "checkpoint.pt", None
     if best.exists():
         state = torch.load(best, weights_only=True)
-        model.load_state_dict(state["model"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
         step, pictures = state["step"], state["pictures"]
+        weights, averaged = state["model"], state["average"]
         print(f"resumed at step {step}", flush=True)
-    sampler = Sampler(art, options.mix, seed=options.seed + step, varied=True)
+    elif options.start.exists():
+        pictures = json.loads((options.start / "training.json").read_text("utf-8"))["pictures"]
+        weights = averaged = PRXTransformer2DModel.from_pretrained(options.start / "transformer").float().state_dict()
+    else:
+        weights = averaged = model.state_dict()
+    model.load_state_dict(grown(weights, options.size))
+    average.load_state_dict(grown(averaged, options.size))
+    optimizers = optimizers_of(model, options.rate)
+    if state and state["model"]["img_in.0.weight"].shape == model.img_in[0].weight.shape:
+        for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(kept)
+    for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+        group["initial_lr"] = options.rate * (FASTER if "ns_steps" in group else 1)
+    compiled = torch.compile(model) if options.compile else model
+    sampler = Sampler(art, options.mix, options.seed + step, varied=True, common=options.common)
     rng = random.Random(options.seed + step)
+    fixed, chance = Sampler(art, options.mix, 1_000_003, varied=True, common=options.common), torch.Generator()
+    scenes = [fixed.scene() for _ in range(128)]
+    told = texts([caption(scene, fixed.rng) for scene in scenes])
+    held = spoilt(scenes, art, options.size, chance.manual_seed(0)), told
     started = saved = drawn = time.time()
-    first, losses = step, []
+    first, losses, recent = step, [], 0.0
     while time.time() - started < options.minutes * 60:
         elapsed = (time.time() - started) / (options.minutes * 60)
         warm = min(1.0, (step - first + 1) / 200)
         cool = 1.0 if elapsed < options.cool else max(0.02, (1 - elapsed) / (1 - options.cool))
-        for group in optimizer.param_groups:
-            group["lr"] = options.rate * warm * cool
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+            group["lr"] = group["initial_lr"] * warm * cool
         scenes = [sampler.scene() for _ in range(options.batch)]
         words = ["" if rng.random() < 0.1 else caption(scene, rng) for scene in scenes]
-        states, mask = texts(words)  # [batch, tokens, 384], [batch, tokens]
-        pixels = torch.from_numpy(np.stack([art.draw(scene, SIZE) for scene in scenes]))
-        clean = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1  # [batch, 3, size, size]
-        t = torch.sigmoid(torch.randn(options.batch) * 1.0 + 0.4)  # [batch]: noise levels where the drawing is decided
-        noisy = (1 - t.view(-1, 1, 1, 1)) * clean + t.view(-1, 1, 1, 1) * torch.randn_like(clean) * NOISE
-        # The plain product is a fifth faster than the fused attention here, whose backward pass is slow on a CPU.
-        with torch.autocast("cpu", torch.bfloat16, enabled=options.bf16), sdpa_kernel(SDPBackend.MATH):
-            guess = model(noisy, timestep=t, encoder_hidden_states=states, attention_mask=mask, return_dict=False)[0]
-        error = (guess.float() - clean).square().mean((1, 2, 3))  # [batch]
-        loss = (error / t.clamp(min=0.25).square()).mean()
-        optimizer.zero_grad()
+        loss = loss_of(compiled, spoilt(scenes, art, options.size), texts(words))
+        model.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         step, pictures = step + 1, pictures + options.batch
         decay = min(0.9995, (step + 1) / (step + 20))
         with torch.no_grad():
@@ -172,19 +236,20 @@ def train(options: argparse.Namespace) -> None:
         losses.append(loss.item())
         if step % 100 == 0:
             rate = (step - first) * options.batch / (time.time() - started)
-            print(
-                f"{time.strftime('%H:%M:%S')} step {step} loss {np.mean(losses):.4f} {rate:.1f} pictures/s", flush=True
-            )
+            recent, losses = float(np.mean(losses)), []
+            with torch.no_grad():
+                kept = loss_of(average, *held).item()
+            line = f"{time.strftime('%H:%M:%S')} step {step} loss {recent:.4f} of the average on held scenes {kept:.4f}"
+            print(f"{line} {rate:.1f} pictures/s", flush=True)
             with open(work / "loss.csv", "a") as file:
-                file.write(f"{step},{np.mean(losses):.5f},{pictures}\n")
-            losses = []
+                file.write(f"{step},{recent:.5f},{kept:.5f},{pictures}\n")
         if time.time() - saved > options.save_minutes * 60:
             saved = time.time()
-            _save(best, model, average, optimizer, step, pictures)
+            _save(best, model, average, optimizers, {"step": step, "pictures": pictures, "loss": recent})
         if time.time() - drawn > options.sheet_minutes * 60:
             drawn = time.time()
             sheet(pipeline(average, texts), work / f"sheet_{step:06d}.png")
-    _save(best, model, average, optimizer, step, pictures)
+    _save(best, model, average, optimizers, {"step": step, "pictures": pictures, "loss": recent})
     sheet(pipeline(average, texts), work / f"sheet_{step:06d}.png")
 
 
@@ -192,13 +257,12 @@ def _save(
     path: Path,
     model: torch.nn.Module,
     average: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    step: int,
-    pictures: int,
+    optimizers: list[torch.optim.Optimizer],
+    seen: dict[str, float],
 ) -> None:
     """Writes beside and moves, so that a kill leaves the last whole checkpoint."""
-    state = {"model": model.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict()}
-    torch.save({**state, "step": step, "pictures": pictures}, path.with_suffix(".new"))
+    state = {"model": model.state_dict(), "average": average.state_dict(), **seen}
+    torch.save({**state, "optimizers": [one.state_dict() for one in optimizers]}, path.with_suffix(".new"))
     path.with_suffix(".new").replace(path)
 
 
@@ -215,10 +279,9 @@ def learned(texts: Texts) -> known.Known:
 
 def export(folder: Path) -> None:
     """Writes the averaged weights as a diffusers folder in fp16."""
-    average = new_transformer()
-    checkpoint = packages.BUILD / "brush" / "checkpoint.pt"
-    if checkpoint.exists():
-        average.load_state_dict(torch.load(checkpoint, weights_only=True)["average"])
+    average = new_transformer(SIZE)
+    state = torch.load(packages.BUILD / "brush" / "checkpoint.pt", weights_only=True)
+    average.load_state_dict(grown(state["average"], SIZE))
     texts = Texts(*text_encoder())
     things = learned(texts)
     pipe = pipeline(average, texts).to(torch.float16)
@@ -226,6 +289,8 @@ def export(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     pipe.save_pretrained(folder, safe_serialization=True)
     known.write(things, folder)
+    seen = {name: state[name] for name in ("pictures", "loss")}
+    (folder / "training.json").write_text(json.dumps(seen) + "\n", "utf-8")
     if card:
         (folder / "README.md").write_text(card, "utf-8")
 
@@ -237,10 +302,12 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=8e-4)
     parser.add_argument("--cool", type=float, default=0.75, help="share of the run after which the rate falls to zero")
+    parser.add_argument("--size", type=int, default=SIZE, help="pixels a side, 128 or 256")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--bf16", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--mix", type=float, nargs=4, default=(0.6, 0.3, 0.05, 0.05))
-    parser.add_argument("--common", action="store_true", help="only the commonest objects, which come first")
+    parser.add_argument("--common", type=float, default=0.7, help="share of things that are of the commonest ones")
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True, help="half as fast again")
+    parser.add_argument("--start", type=Path, default=Path("assets/models/quartet-brush"), help="first weights")
     parser.add_argument("--save-minutes", type=float, default=5)
     parser.add_argument("--sheet-minutes", type=float, default=15)
     parser.add_argument("--export", type=Path, help="only write the averaged weights to this folder")
