@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pipelines import inputs
 from pipelines.errors import UserError
 from pipelines.results import Progress
 
@@ -107,9 +108,10 @@ def find(task: str, model: str | None = None) -> Row:
 def choose(task: str, model: str | None = None) -> Generator[Progress, None, Row]:
     """`find` with signs of life: it asks the hub about a name that is typed in and not on disk."""
     offered = rows(task)
-    wanted = model or os.environ.get(f"QUARTET_{task.upper()}_MODEL") or _preset(offered).id
+    wanted = inputs.optional_words(model or os.environ.get(f"QUARTET_{task.upper()}_MODEL"), "model")
+    wanted = wanted or _preset(offered).id
     for row in offered:
-        if wanted == row.id or (row.from_hub and wanted == row.source):
+        if wanted == row.id or (row.from_hub and wanted in (row.source, f"{row.source}@{row.revision}")):
             return row
     if not typing_allowed():
         raise UserError("model_typed", model=wanted, known=", ".join(row.id for row in offered))

@@ -70,8 +70,10 @@ def revision(row: Row) -> str:
 def kept(source: str, revision: str) -> tuple[Path, dict[str, int]] | None:
     """The folder of what this disk has of a repository, and the size of each file that belongs there."""
     commit = _commit(source, revision)
-    folder = _folder(source, commit or "")
-    return (folder, _listing(source, commit) or sizes(folder)) if commit and folder.is_dir() else None
+    if commit is None:
+        return None
+    folder = _folder(source, commit)
+    return (folder, _listing(source, commit) or sizes(folder)) if folder.is_dir() else None
 
 
 def look(source: str, revision: str) -> Generator[Progress, None, tuple[Path, dict[str, int]]]:

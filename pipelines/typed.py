@@ -35,9 +35,10 @@ def row(task: str, name: str) -> Generator[Progress, None, Row]:
     """The row of "organisation/name", "organisation/name@revision" or a folder under the model folder. Asks the hub
     about a model that is not on disk. Raises `UserError`."""
     root = catalog.model_folder().resolve()
-    folder = (root / name).resolve()
-    if folder.is_dir() and root in folder.parents:
-        return _row(task, name, str(folder.relative_to(root)), LOCAL, folder, hub.sizes(folder))
+    with contextlib.suppress(OSError):  # a name that is too long for a folder's
+        folder = (root / name).resolve()
+        if folder.is_dir() and root in folder.parents:
+            return _row(task, name, str(folder.relative_to(root)), LOCAL, folder, hub.sizes(folder))
     found = NAME.fullmatch(name)
     if not found:
         known = ", ".join(row.id for row in catalog.rows(task))

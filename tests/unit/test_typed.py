@@ -76,9 +76,13 @@ def test_a_row_says_what_the_files_say() -> None:
         ("ask", "a/b/c", "model_unknown"),
         ("ask", "https://example.org/model", "model_unknown"),
         ("ask", ".", "model_unknown"),
+        ("ask", "n" * 300, "model_unknown"),
+        ("ask", "a..b/c", "model_not_there"),
+        ("ask", "a\0b", "words_control"),
+        ("ask", 5, "words_text"),
     ],
 )
-def test_what_cannot_be_loaded_is_refused(task: str, name: str, code: str) -> None:
+def test_what_cannot_be_loaded_is_refused(task: str, name: Any, code: str) -> None:
     with pytest.raises(UserError) as refused:
         catalog.find(task, name)
     assert refused.value.code == code and refused.value.sentence()
@@ -92,7 +96,8 @@ def test_an_unknown_family_is_told_the_known_ones() -> None:
 def test_the_name_of_a_row_on_the_hub_is_that_row() -> None:
     for row in catalog.rows():
         if row.from_hub:
-            assert catalog.find(row.tasks[0], row.source).source == row.source
+            for name in (row.source, f"{row.source}@{row.revision}", f" {row.source} "):
+                assert catalog.find(row.tasks[0], name) is row
 
 
 @pytest.mark.parametrize(
