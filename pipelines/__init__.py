@@ -34,6 +34,8 @@ def warm(name: str, model: str | None = None) -> str:
 
     row, here = catalog.find(name, model), device.pick()
     if hub.on_disk(row):
+        for _ in runtime.prepare(row):
+            pass
         with runtime.lend(row) as loaded:
             if loaded.device.precision != here.precision:  # the row has one of its own
                 precision = loaded.device.precision

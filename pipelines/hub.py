@@ -11,7 +11,7 @@ import shutil
 import threading
 import time
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ TICK = 0.3  # seconds between two signs of life
 PATIENCE = 60.0  # seconds without a byte before a connection counts as lost
 LOOK = 5.0  # seconds over which the rate is measured
 CHUNK = 256 * 1024  # bytes
+BLOCK = 2**24  # bytes of a checksum between two signs of life
 # What tells a repository's family and terms: fetched with its listing, before anything else.
 CARD = ["README.md", "open_clip_config.json", "model_index.json", "config.json"]
 
@@ -107,18 +108,22 @@ def sizes(folder: Path) -> dict[str, int]:
     return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
 
 
-def check(row: Row) -> Generator[Progress, None, bool]:
-    """Compares the model's files with the checksums in their names; drops those that are damaged, and says whether
-    there were any. For a model that could not be loaded, since it reads every byte."""
-    dropped = False
-    folders = map(helper_folder, _repositories(row) if row.from_hub else ())
-    for path in [folder / name for folder in folders for name in sizes(folder)]:
-        yield Progress("checking", values={"model": row.name})
-        if not _intact(path):
+def check(row: Row) -> Generator[Progress, None, None]:
+    """Compares the model's files with the checksums in their names; drops those that are damaged, so that they are
+    fetched once more. A damaged file of weights is as long as a sound one, and would be loaded like it."""
+    files: dict[Path, int] = {}
+    for one in _repositories(row) if row.from_hub else ():
+        if here := kept(one.source, one.revision):
+            folder, listing = here
+            files |= {folder / path: listing[path] for path in _files(row, one, listing, folder)}
+    done, total = 0, sum(files.values())
+    for path in files:
+        for count, sound in _compared(path):  # noqa: B007 - the last one counts
+            yield Progress("checking", done + count, total, {"model": row.name})
+        done += files[path]
+        if not sound:
             log.warning("%s is damaged: dropped", path)
             _drop(path)
-            dropped = True
-    return dropped
 
 
 class _Stopped(BaseException):
@@ -132,6 +137,7 @@ class _Download:
         self.row, self.users = row, 1
         self.source = row.source  # the repository that it is at
         self.done = self.total = 0  # bytes
+        self.moved = time.monotonic()  # when there was a sign of life
         self.error: UserError | None = None
         self.ended = threading.Event()
 
@@ -180,7 +186,9 @@ class _Download:
             self.done = before
             hf_hub_download(self.source, path, revision=commit, tqdm_class=self._bar())
             self.done = before + count
-            if _intact(target):
+            for _, sound in _compared(target):  # noqa: B007 - the last one counts
+                self.advance(0)
+            if sound:
                 return
             _drop(target)
         raise UserError("hub_damaged", model=self.row.name, file=path)
@@ -189,6 +197,7 @@ class _Download:
         if not self.users:
             raise _Stopped
         self.done += int(count or 0)
+        self.moved = time.monotonic()
 
     def _bar(self) -> type:
         """The progress bar that the hub's client moves on with every chunk, and that shows nothing."""
@@ -211,13 +220,10 @@ class _Meter:
     """The rate of a download, and whether it stands still."""
 
     seen: deque[tuple[float, int]]
-    moved: float
 
     def progress(self, download: _Download) -> Progress:
         now, done, total = time.monotonic(), download.done, download.total
-        if not self.seen or self.seen[-1][1] != done:
-            self.moved = now
-        if now - self.moved > PATIENCE:
+        if now - download.moved > PATIENCE:
             raise UserError("hub_lost" if total else "hub_unreachable", model=download.row.name)
         self.seen.append((now, done))
         while now - self.seen[0][0] > LOOK:
@@ -245,7 +251,7 @@ class Downloads:
             return
         download = self._join(row)
         try:
-            meter = _Meter(deque(), time.monotonic())
+            meter = _Meter(deque())
             while not download.ended.wait(TICK):
                 yield meter.progress(download)
         finally:
@@ -319,7 +325,8 @@ def _listed(source: str, revision: str) -> str:
         snapshot_download(source, revision=found, allow_patterns=CARD, tqdm_class=_NoBar)
         get_cached_repo_tree(source, revision=found)  # raises where the client made do with a part of it from before
         listing, folder = _listing(source, commit), _folder(source, commit)
-        cut = [folder / path for path in CARD if path in listing and not _there(folder / path, listing[path])]
+        here = [(folder / path, listing[path]) for path in CARD if path in listing]
+        cut = [path for path, count in here if not (_there(path, count) and _intact(path))]
         for path in cut:
             _drop(path)
         if not cut:
@@ -332,16 +339,24 @@ def _there(path: Path, count: int) -> bool:
 
 
 def _intact(path: Path) -> bool:
-    """Whether a file is what the hub's cache calls it: the SHA-256 of a large file, git's SHA-1 of a small one."""
-    name = path.resolve().name
+    return [sound for _, sound in _compared(path)][-1]
+
+
+def _compared(path: Path) -> Iterator[tuple[int, bool]]:
+    """Reads a file; says after each block how many bytes that were and whether they are what the hub's cache calls the
+    file: the SHA-256 of a large one, git's SHA-1 of a small one. The last word counts."""
+    name, count, done = path.resolve().name, path.stat().st_size, 0
     if not re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", name):  # a file system without links: nothing to compare with
-        return True
-    count = path.stat().st_size
+        yield count, True
+        return
     digest = hashlib.sha256() if len(name) == 64 else hashlib.sha1(b"blob %d\0" % count)
     with open(path, "rb") as file:
-        while block := file.read(2**20):
+        while block := file.read(BLOCK):
             digest.update(block)
-    return digest.hexdigest() == name
+            done += len(block)
+            yield done, digest.hexdigest() == name
+        if not count:
+            yield done, digest.hexdigest() == name
 
 
 def _drop(path: Path) -> None:

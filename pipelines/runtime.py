@@ -140,26 +140,17 @@ class Runtime:
 
 
 def prepare(row: Row) -> Iterator[Progress]:
-    """What comes before `lend`: fetches the model's files where needed, and loads it. Where that fails, files that turn
-    out to be damaged are fetched once more."""
+    """What comes before `lend`: fetches the model's files where they are not on disk or damaged, and loads it."""
     if loaded(row):
         yield Progress("starting")
         return
-    yield from _fetched(row)
-    try:
-        with lend(row):
-            pass
-    except UserError as error:
-        if error.code != "model_broken" or not (yield from hub.check(row)):
-            raise
-        yield from _fetched(row)
-
-
-def _fetched(row: Row) -> Iterator[Progress]:
-    if not hub.on_disk(row):
-        _runtime.check_fits(row)
-        yield from hub.fetch(row)
+    check_fits(row)
+    if hub.on_disk(row):
+        yield from hub.check(row)
+    yield from hub.fetch(row)
     yield Progress("loading", values={"model": row.name})
+    with lend(row):
+        pass
 
 
 def made(loaded: Loaded, start: float) -> dict[str, Any]:
@@ -188,3 +179,4 @@ def _default_limits(held: int) -> tuple[int, int]:
 
 _runtime = Runtime()
 lend, loaded, loading, unload = _runtime.lend, _runtime.loaded, _runtime.loading, _runtime.unload
+check_fits = _runtime.check_fits

@@ -59,7 +59,7 @@ def on_disk(
     monkeypatch.setattr(hub, "on_disk", lambda row: True)
     monkeypatch.setattr(hub, "fetch", lambda row: iter(()))
     monkeypatch.setattr(hub, "revision", lambda row: "0123456")
-    for name in ("lend", "loaded", "unload"):
+    for name in ("lend", "loaded", "unload", "check_fits"):
         monkeypatch.setattr(runtime, name, getattr(memory, name))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 

@@ -3,6 +3,7 @@
 import errno
 import json
 import threading
+import time
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -299,6 +300,20 @@ def test_a_fault_is_one_sentence_and_the_next_try_works(
     assert hub.on_disk(row)
 
 
+def test_a_checksum_that_takes_long_is_no_lost_connection(
+    server: Hub, row: catalog.Row, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(path: Path) -> Iterator[tuple[int, bool]]:
+        for _ in range(10 if path.suffix == ".safetensors" else 1):
+            time.sleep(0.1)
+            yield 1, True
+
+    monkeypatch.setattr(hub, "PATIENCE", 0.5)
+    monkeypatch.setattr(hub, "_compared", slow)
+    fetch(row)
+    assert hub.on_disk(row)
+
+
 def test_a_damaged_download_is_fetched_once_more(server: Hub, row: catalog.Row) -> None:
     server.damaged = 1
     fetch(row)
@@ -325,24 +340,27 @@ def test_a_truncated_file_is_fetched_once_more(server: Hub, row: catalog.Row) ->
     assert server.fetched("tokenizer.json") == 1
 
 
-def test_a_damaged_file_is_found_when_it_cannot_be_loaded(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Through the public function: with the bundled model's files under a hub name, and one byte of the cache wrong."""
-    bundled = catalog.find("classify")
-    server.add("someone/real", bundled.folder)
+@pytest.mark.parametrize("file", ["open_clip_model.safetensors", "open_clip_config.json"])
+def test_a_damaged_file_is_found_and_fetched_once_more(server: Hub, file: str) -> None:
+    """Through the public function: with the bundled model's files under a hub name, and some bytes of the cache wrong,
+    amid a file, where a library would not see it."""
     name = "someone/real"
+    server.add(name, catalog.find("classify").folder)
     row = catalog.find("classify", name)
     fetch(row)
-    weights = blob(row, "open_clip_model.safetensors")
-    weights.write_bytes(b"\xff" * 8 + weights.read_bytes()[8:])  # the same size
+    damaged = blob(row, file)
+    data = damaged.read_bytes()
+    damaged.write_bytes(data[: len(data) // 2] + bytes(8) + data[len(data) // 2 + 8 :])
     photo = catalog.ROOT / "assets" / "examples" / "cat.jpg"
     try:
         *events, result = classify.stream(photo, ["a cat", "a truck"], model=name)
         assert isinstance(result, Classification) and result.top(1)[0].label == "a cat"
         assert result.revision == server.repositories[name].commit
-        assert "checking" in [event.code for event in events if isinstance(event, Progress)]
+        checks = [event for event in events if isinstance(event, Progress) and event.code == "checking"]
+        assert checks[-1].done == checks[-1].total == row.download_bytes
     finally:
         runtime.unload(row)
-    assert server.fetched("open_clip_model.safetensors") == 2
+    assert server.fetched(file) == 2 and blob(row, file).read_bytes() == data
 
 
 def test_a_model_too_large_is_refused_before_it_is_fetched(
