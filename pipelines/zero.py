@@ -1,11 +1,12 @@
 """On a ZeroGPU Space a task runs in a worker that has a graphics card for some seconds; elsewhere it runs right here."""
 
+import os
 from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Any
 
 import pipelines
-from pipelines import catalog
+from pipelines import IMPORTING, catalog
 from pipelines.errors import UserError
 
 SHORTEST, LONGEST = 10, 120  # seconds that are asked for
@@ -60,6 +61,10 @@ def _decorated() -> Callable[..., Generator[Any, None, None]] | None:
         import spaces
     except ImportError:
         return None
+    if hasattr(os, "register_at_fork"):  # a worker has no thread that would give the lock back: it begins with it free
+        os.register_at_fork(
+            before=IMPORTING.acquire, after_in_parent=IMPORTING.release, after_in_child=IMPORTING.release
+        )
     return spaces.GPU(duration=seconds)(_worker)
 
 

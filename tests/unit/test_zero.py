@@ -1,15 +1,18 @@
 """On a ZeroGPU Space the work goes to a worker with a graphics card; a stand-in for its package lends one."""
 
 import importlib
+import os
 import pickle
 import sys
+import threading
+import time
 import types
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
 
-from pipelines import catalog, runtime, zero
+from pipelines import IMPORTING, catalog, runtime, zero
 from pipelines.errors import UserError
 from pipelines.results import Caption, Partial
 
@@ -75,6 +78,21 @@ def test_closing_ends_the_worker(spaces: Spaces) -> None:
     next(event for event in events if isinstance(event, Partial))
     events.close()
     assert spaces.ended == 1
+
+
+def test_a_worker_that_is_forked_while_a_model_loads_can_load_one(spaces: Spaces) -> None:
+    loads = threading.Event()
+
+    def load() -> None:
+        with IMPORTING:
+            loads.set()
+            time.sleep(0.2)
+
+    threading.Thread(target=load).start()
+    loads.wait()
+    if not (worker := os.fork()):
+        os._exit(0 if IMPORTING.acquire(timeout=2) else 1)
+    assert os.waitpid(worker, 0)[1] == 0
 
 
 def test_seconds_grow_with_the_model_and_the_request() -> None:
