@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -229,10 +230,10 @@ class _Meter:
         while now - self.seen[0][0] > LOOK:
             self.seen.popleft()
         (start, before), values = self.seen[0], {"model": download.row.name}
-        rate = (done - before) / (now - start) if now > start else 0
+        rate = max(0, done - before) / (now - start) if now > start else 0  # a damaged file begins anew
         if not total:
             return Progress("asking", values=values)
-        left = f"{(total - done) / rate // 60:.0f}:{(total - done) / rate % 60:02.0f}" if rate > 0 else "?"
+        left = str(timedelta(seconds=round((total - done) / rate))) if rate else "?"
         values |= {"got": size(done), "size": size(total), "rate": size(int(rate)), "left": left}
         return Progress("fetching", done, total, values)
 

@@ -5,6 +5,7 @@ import json
 import threading
 import time
 import types
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -114,6 +115,20 @@ def test_progress_tells_bytes_rate_and_time_left(server: Hub, row: catalog.Row) 
     assert set(event.values) == {"model", "got", "size", "rate", "left"}
     server.go.set()
     assert all(later.done <= later.total for later in events)
+
+
+@pytest.mark.parametrize(
+    ("done", "ahead", "rate", "left"),
+    [(1100, 59_700, "1 kB", "0:01:00"), (101, 172_800, "0 kB", "2 days, 0:00:00"), (50, 1000, "0 kB", "?")],
+)
+def test_rate_and_time_left_read_like_a_clock(
+    row: catalog.Row, monkeypatch: pytest.MonkeyPatch, done: int, ahead: int, rate: str, left: str
+) -> None:
+    monkeypatch.setattr(hub, "time", types.SimpleNamespace(monotonic=lambda: 100.0))
+    download = hub._Download(row)
+    download.done, download.total = done, done + ahead
+    values = hub._Meter(deque([(99.0, 100)])).progress(download).values
+    assert (values["rate"], values["left"]) == (rate, left)
 
 
 def test_a_stopped_fetch_keeps_whole_files_and_goes_on(server: Hub, row: catalog.Row) -> None:
@@ -231,7 +246,7 @@ def _lost(server: Hub, patch: pytest.MonkeyPatch) -> None:
 
 
 def _silent(server: Hub, patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(hub, "PATIENCE", 0.5)
+    patch.setattr(hub, "PATIENCE", 1.5)
     patch.setattr(server, "hold_after", len(BODY) // 2)
 
 
