@@ -79,16 +79,17 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
     def anew(photo: str | None, talk_now: Talk) -> parts.Updates:
         """Another photo, another conversation."""
         same = photo is None or photo == talk_now["photo"]
-        return {talk: gr.skip()} if same else {chat: [], detail: "", talk: SILENCE}
+        return {talk: gr.skip()} if same else {chat: [], detail: "", frame.made: parts.made(None), talk: SILENCE}
 
     outputs = [chat, detail, talk, question]
     frame.listen(
         [frame.run.click, question.submit], filled, run, [photo, question, talk, max_words, frame.model], outputs
     )
-    photo.change(anew, [photo, talk], [chat, detail, talk], **parts.QUIET)
+    photo.change(anew, [photo, talk], [chat, detail, frame.made, talk], **parts.QUIET)
     gr.on(
-        [again.click, chat.clear], lambda: ([], "", SILENCE, ""), None, [chat, detail, talk, frame.job], **parts.QUIET
-    )
+        [again.click, chat.clear], lambda: ([], "", parts.made(None), SILENCE, ""), None,
+        [chat, detail, frame.made, talk, frame.job], **parts.QUIET,
+    )  # fmt: skip
     return parts.Tab(frame, resume, outputs, picture=photo, send=send, target=photo, resume_values=[talk])
 
 

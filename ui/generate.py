@@ -79,16 +79,18 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
             paths = [files.png(one, recipe) for one, recipe in made]
             return {
                 preview: gr.update(visible=False),
-                gallery: gr.update(value=paths, visible=True, selected_index=0 if len(paths) == 1 else None),
+                gallery: gr.update(value=paths, visible=True, selected_index=0),  # the one to download and to send
                 detail: _detail(snapshot.result),
                 picture: paths[0],
                 download: gr.update(value=paths[0], interactive=True),
             }
-        if snapshot.finished:
-            return {preview: gr.update(visible=False)}
+        if snapshot.finished:  # without a picture, and the one before has given way to the preview, if there was any
+            nothing = {detail: parts.empty(text("generate.empty"))} if isinstance(snapshot.event, Partial) else {}
+            return {preview: gr.update(visible=False)} | nothing
         if isinstance(snapshot.event, Partial) and snapshot.event.picture is not None:
             shown = gr.update(value=snapshot.event.picture, visible=True)
-            return {preview: shown, gallery: gr.update(visible=False), detail: ""}
+            hidden, off = gr.update(visible=False), gr.update(interactive=False)
+            return {preview: shown, gallery: hidden, detail: "", picture: None, download: off}
         return {}
 
     def run(

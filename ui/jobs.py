@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import pipelines
-from pipelines import zero
+from pipelines import catalog, zero
 from pipelines.errors import UserError, text
 from pipelines.results import Partial, Pictures, Progress, Result
 
@@ -135,13 +135,13 @@ class Jobs:
         last = self._run(job)
         with self._changed:
             job.ended, job.bytes = time.monotonic(), _bytes(last.result)
-            sizes = _sizes(job.values)
+            sizes, asked = _sizes(job.values), job.values.get("model")
             job.values = {}
             (self._aside if job in self._aside else self._line).remove(job)
             self._show(job, last)
             self._renumber()
             self._changed.notify_all()
-        model = last.result.model if last.result else ""
+        model = last.result.model if last.result else _offered(job.task, asked)
         outcome = last.error.code if last.error else last.state
         line = {"request": job.id[:8], "task": job.task, "model": model, "sizes": sizes, "outcome": outcome}
         log.info(json.dumps(line | {"seconds": round(job.ended - job.started, 3)}))
@@ -200,6 +200,11 @@ def _bytes(result: Result | None) -> int:
     if isinstance(result, Pictures):
         return sum(picture.width * picture.height * 3 for picture in result.pictures)
     return len(json.dumps(asdict(result))) if result else 0
+
+
+def _offered(task: str, model: Any) -> str:
+    """The model asked for, if it is in the catalogue: what else was given in its place is the visitor's own text."""
+    return model if model in {row.id for row in catalog.rows(task)} else ""
 
 
 def _sizes(values: dict[str, Any]) -> dict[str, int]:

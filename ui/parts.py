@@ -171,6 +171,7 @@ def photo(frame: Frame) -> Photo:
     """The photo input, with a field for a web address; what it can't read is said at once."""
     image = Photo(
         label=text("page.photo"),
+        show_label=False,  # it would stand on the photo
         type="filepath",
         sources=["upload", "webcam", "clipboard"],
         height=250,

@@ -43,8 +43,10 @@ def test_a_follow_up_keeps_the_talk_and_another_photo_starts_anew(page: Page) ->
     page.locator("#ask-examples").get_by_role("button", name="cat", exact=True).click()
     expect(messages).to_have_count(2)
     finished(page, "Ask")
+    expect(page.locator("#ask-made")).to_contain_text("·")
     page.locator("#ask-new").click()
     expect(messages).to_have_count(0)
+    expect(page.locator("#ask-made")).to_have_text("")
 
 
 def test_own_labels_run_by_keys_and_are_shown_as_typed(page: Page) -> None:
@@ -95,6 +97,17 @@ def test_stop_ends_the_work_within_two_seconds(visit: Visit) -> None:
     expect(page.locator("#generate-status")).to_have_text(text("page.stopped"), timeout=2000)
     expect(page.locator("#generate-run")).to_be_enabled()
     run_example(page, "Classify")
+
+
+def test_a_drawing_that_is_stopped_leaves_nothing_to_download_or_send(visit: Visit) -> None:
+    page = visit("Generate")
+    run_example(page, "Generate")
+    expect(page.locator("#generate-download")).to_be_enabled()
+    _many_steps(page)
+    expect(page.locator("#generate-preview")).to_be_visible()
+    expect(page.locator("#generate-download")).to_be_disabled()
+    page.locator("#generate-stop").click()
+    expect(page.locator("#generate-detail")).to_have_text(text("generate.empty"))
 
 
 @pytest.mark.leaves_page

@@ -117,3 +117,14 @@ def test_a_forgotten_job_is_gone(task: Task) -> None:
     jobs.forget(job, "me")
     with pytest.raises(UserError):
         list(jobs.watch(job, "me"))
+
+
+def test_the_log_names_an_offered_model_and_none_that_a_visitor_wrote(
+    task: Task, caplog: pytest.LogCaptureFixture
+) -> None:
+    jobs = Jobs()
+    task.go.set()
+    with caplog.at_level("INFO", "quartet.jobs"):
+        for model in ("quartet-vlm", "my secret words"):
+            list(jobs.watch(jobs.start("me", "caption", model=model, fail=UserError("stopped")), "me"))
+    assert '"quartet-vlm"' in caplog.text and "secret" not in caplog.text
