@@ -214,16 +214,16 @@ def questions(scene: Scene, art: Art, rng: random.Random) -> list[tuple[str, str
 
 
 class Sampler:
-    """Draws random scenes; `mix` gives the shares of single, painted single, counted and two-kind scenes. `varied`:
-    things look left or right, and some come in colours that captions don't say. `common`: the
-    share of things that are of the commonest ones."""
+    """Draws random scenes; `mix` gives the shares of single, painted single, counted and two-kind scenes. `varied` (0 to
+    1): the more, the oftener things are mirrored, or come in colours that captions don't say. `common`: the share of
+    things that are of the commonest ones."""
 
     def __init__(
         self,
         art: Art,
         mix: Sequence[float] = (0.6, 0.3, 0.05, 0.05),
         seed: int = 0,
-        varied: bool = False,
+        varied: float = 0,
         common: float = 0,
     ) -> None:
         self.art, self.mix, self.rng, self.varied, self.common = art, mix, random.Random(seed), varied, common
@@ -238,16 +238,16 @@ class Sampler:
         paint = self.rng.choice([paint for paint in PAINTS if not held_out(icon, paint)])
         if plain and painted:
             return Thing(icon, self.rng.choice(plain), paint)
-        if plain and self.varied and icon in ANY_COLOUR and self.rng.random() < 0.5:
+        if plain and icon in ANY_COLOUR and self.rng.random() < self.varied / 2:
             return Thing(icon, self.rng.choice(plain), unsaid=paint)
         return Thing(icon, name)
 
     def scene(self) -> Scene:
         rng = self.rng
         kind = rng.choices(("single", "painted", "counted", "pair"), self.mix)[0]
-        ground = "white" if rng.random() < 0.7 else rng.choice(list(GROUNDS))
+        ground = "white" if rng.random() < 0.8 else rng.choice(list(GROUNDS))
         thing = self.thing(painted=kind == "painted" or (kind != "single" and rng.random() < 0.3))
-        if self.varied and rng.random() < 0.5:
+        if rng.random() < self.varied / 2:
             thing = replace(thing, mirrored=True)
         if kind in ("single", "painted"):
             coloured = thing.paint or thing.unsaid

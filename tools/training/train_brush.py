@@ -24,7 +24,7 @@ from pipelines import known
 from tools.training import packages
 from tools.training.stickers import GROUNDS, NUMBERS, PAINTS, PLACES, Art, Sampler, Scene, caption, plural
 
-SIZE, TOKENS = 256, 16
+SIZE, TOKENS = 128, 16
 WIDTH, DEPTH, BOTTLENECK = 256, 9, 96
 SIDE = 8  # patches a side
 FASTER = 2  # Muon's rate, in AdamW's
@@ -207,9 +207,12 @@ def train(options: argparse.Namespace) -> None:
     for group in (group for optimizer in optimizers for group in optimizer.param_groups):
         group["initial_lr"] = options.rate * (FASTER if "ns_steps" in group else 1)
     compiled = torch.compile(model) if options.compile else model
-    sampler = Sampler(art, options.mix, options.seed + step, varied=True, common=options.common)
+    sampler = Sampler(art, options.mix, options.seed + step, varied=options.varied, common=options.common)
     rng = random.Random(options.seed + step)
-    fixed, chance = Sampler(art, options.mix, 1_000_003, varied=True, common=options.common), torch.Generator()
+    fixed, chance = (
+        Sampler(art, options.mix, 1_000_003, varied=options.varied, common=options.common),
+        torch.Generator(),
+    )
     scenes = [fixed.scene() for _ in range(128)]
     told = texts([caption(scene, fixed.rng) for scene in scenes])
     held = spoilt(scenes, art, options.size, chance.manual_seed(0)), told
@@ -306,6 +309,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--mix", type=float, nargs=4, default=(0.6, 0.3, 0.05, 0.05))
     parser.add_argument("--common", type=float, default=0.7, help="share of things that are of the commonest ones")
+    parser.add_argument("--varied", type=float, default=0.4, help="0 to 1: mirrored, and in colours that nobody named")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True, help="half as fast again")
     parser.add_argument("--start", type=Path, default=Path("assets/models/quartet-brush"), help="first weights")
     parser.add_argument("--save-minutes", type=float, default=5)
