@@ -137,6 +137,6 @@ def _preset(offered: tuple[Row, ...]) -> Row:
 def size(count: int) -> str:
     """So many bytes, as a person reads it."""
     for unit, name in ((1e9, "GB"), (1e6, "MB")):
-        if count >= unit:
+        if count >= 0.9995 * unit:  # not "1000 MB"
             return f"{count / unit:.1f} {name}" if count < 10 * unit else f"{count / unit:.0f} {name}"
     return f"{count / 1e3:.0f} kB"

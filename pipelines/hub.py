@@ -17,7 +17,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import HfApi, constants, get_cached_repo_tree, hf_hub_download, snapshot_download
+from huggingface_hub import (
+    HfApi,
+    constants,
+    get_cached_repo_tree,
+    hf_hub_download,
+    parse_local_safetensors_file_metadata,
+    snapshot_download,
+)
 from huggingface_hub.errors import (
     CachedRepoTreeNotFoundError,
     GatedRepoError,
@@ -41,6 +48,7 @@ from pipelines.results import Progress
 TICK = 0.3  # seconds between two signs of life
 PATIENCE = 60.0  # seconds without a byte before a connection counts as lost
 LOOK = 5.0  # seconds over which the rate is measured
+TIMEOUT = 10.0  # seconds for what can be done without
 CHUNK = 256 * 1024  # bytes
 BLOCK = 2**24  # bytes of a checksum between two signs of life
 # What tells a repository's family and terms: fetched with its listing, before anything else.
@@ -78,14 +86,16 @@ def kept(source: str, revision: str) -> tuple[Path, dict[str, int]] | None:
     return (folder, _listing(source, commit) or sizes(folder)) if folder.is_dir() else None
 
 
-def look(source: str, revision: str) -> Generator[Progress, None, tuple[Path, dict[str, int]]]:
-    """Asks the hub what a repository is: the folder with its `CARD` files, and the size of each file that it lists.
-    Raises `UserError`."""
-    answers: queue.Queue[str | Exception] = queue.Queue()
+def look(source: str, revision: str) -> Generator[Progress, None, tuple[Path, dict[str, int], int]]:
+    """Asks the hub what a repository is: the folder with its `CARD` files, the size of each file that it lists, and the
+    `number_bytes` of its weights. Raises `UserError`."""
+    answers: queue.Queue[tuple[Path, dict[str, int], int] | Exception] = queue.Queue()
 
     def ask() -> None:
         try:
-            answers.put(_listed(source, revision))
+            commit = _listed(source, revision)
+            folder, listing = _folder(source, commit), _listing(source, commit)
+            answers.put((folder, listing, number_bytes(folder, listing, source, commit)))
         except Exception as error:
             answers.put(error)
 
@@ -99,8 +109,26 @@ def look(source: str, revision: str) -> Generator[Progress, None, tuple[Path, di
             continue
         if isinstance(answer, Exception):
             raise _refusal(answer, source, 0) from answer
-        return _folder(source, answer), _listing(source, answer)
+        return answer
     raise UserError("hub_unreachable", model=source)
+
+
+def number_bytes(folder: Path, sizes: dict[str, int], source: str = "", commit: str = "") -> int:
+    """The bytes of a number in the largest file of weights: 2 for bf16 and fp16. By the file's header, which is read from
+    the disk, or from the hub where the model is not on disk; 4 where it can't be read."""
+    weights = [path for path in sizes if path.endswith(".safetensors")]
+    if not weights:
+        return 4
+    path = max(weights, key=lambda one: sizes[one])
+    try:
+        if (folder / path).is_file() or not source:
+            header = parse_local_safetensors_file_metadata(folder / path)
+        else:
+            header = HfApi().parse_safetensors_file_metadata(source, path, revision=commit, timeout=TIMEOUT)
+    except Exception:  # a header is no reason to refuse a model: what is wrong with the file comes out as it is fetched
+        return 4
+    most = max(header.parameter_count, key=header.parameter_count.__getitem__, default="F32")  # "BF16", "F8_E4M3"
+    return int(re.findall(r"\d+", most)[0]) // 8
 
 
 def sizes(folder: Path) -> dict[str, int]:
@@ -396,7 +424,7 @@ def _refusal(error: BaseException, source: str, done: int) -> UserError:
                 return UserError("hub_lost" if done else "hub_unreachable", model=source)
             case OSError(errno=errno.ENOSPC | errno.EDQUOT):
                 return UserError("disk_filled", model=source, free=size(_free()))
-            case OSError(errno=errno.EROFS | errno.EACCES | errno.EPERM):
+            case OSError(errno=errno.EROFS | errno.EACCES | errno.EPERM | errno.ENOTDIR):
                 return UserError("cache_locked", folder=constants.HF_HUB_CACHE)
     return UserError("hub_lost" if done else "hub_unreachable", model=source)
 

@@ -19,6 +19,8 @@ from pipelines.errors import UserError
 
 log = logging.getLogger("quartet.loaders")
 LABELS_FILE = "label_embeddings.safetensors"
+SAFE = {"local_files_only": True, "trust_remote_code": False}  # no network, and no code that comes with a model
+MISSING = 0.01  # the share of a model's numbers that may be missing from its weights
 ROOM = 2 * 10**9  # bytes of a graphics card that computing takes beside the weights
 
 
@@ -86,24 +88,34 @@ def _blip(row: Row, folder: Path, device: Device) -> Loaded:
     from transformers import AutoConfig, BlipForConditionalGeneration, BlipForQuestionAnswering
 
     kinds = {kind.__name__: kind for kind in (BlipForConditionalGeneration, BlipForQuestionAnswering)}
-    return _transformers(row, folder, device, kinds[AutoConfig.from_pretrained(folder).architectures[0]])
+    return _transformers(row, folder, device, kinds[AutoConfig.from_pretrained(folder, **SAFE).architectures[0]])
 
 
 def _image_text(row: Row, folder: Path, device: Device) -> Loaded:
     from transformers import AutoModelForImageTextToText
 
-    return _transformers(row, folder, device, AutoModelForImageTextToText)
+    loaded = _transformers(row, folder, device, AutoModelForImageTextToText)
+    if row.family == "chat" and not loaded.processor.chat_template:
+        raise UserError("no_chat_template", model=row.name)
+    return loaded
 
 
 def _transformers(row: Row, folder: Path, device: Device, kind: Any) -> Loaded:
     from transformers import AutoProcessor
 
-    files = {"dtype": device.dtype, "local_files_only": True, "use_safetensors": True}
-    if _spare(row, device) < ROOM:
-        model = kind.from_pretrained(folder, device_map="auto", **files)  # what the card can't hold stays outside
-    else:
-        model = kind.from_pretrained(folder, **files).to(device.kind)
-    processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
+    outside = {"device_map": "auto"} if _spare(row, device) < ROOM else {}  # what the card can't hold stays outside
+    model, found = kind.from_pretrained(
+        folder, dtype=device.dtype, use_safetensors=True, output_loading_info=True, **SAFE, **outside
+    )
+    sizes = {name: tensor.numel() for name, tensor in model.named_parameters()}
+    missing = sum(sizes.get(name, 0) for name in found["missing_keys"])
+    if missing > MISSING * sum(sizes.values()):
+        raise ValueError(
+            f"{missing} numbers are missing from the weights of {row.id}, for instance {found['missing_keys']}"
+        )
+    if not outside:
+        model.to(device.kind)
+    processor = AutoProcessor.from_pretrained(folder, **SAFE)
     if model.generation_config.pad_token_id is None:
         model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
     return Loaded(row, device, model.eval().requires_grad_(False), processor, processor.tokenizer)
@@ -113,7 +125,7 @@ def _diffusers(row: Row, folder: Path, device: Device) -> Loaded:
     from diffusers import AutoencoderTiny, DiffusionPipeline
 
     files: dict[str, Any] = {"dtype": device.dtype, "local_files_only": True, "use_safetensors": True}
-    pipe = DiffusionPipeline.from_pretrained(folder, variant=row.variant or None, **files)
+    pipe = DiffusionPipeline.from_pretrained(folder, variant=row.variant or None, trust_remote_code=False, **files)
     pipe.set_progress_bar_config(disable=True)
     _place(row, device, pipe)
     loaded = Loaded(row, device, pipe, tokenizer=pipe.tokenizer, learned=known.read(folder))

@@ -38,7 +38,9 @@ def row(task: str, name: str) -> Generator[Progress, None, Row]:
     with contextlib.suppress(OSError):  # a name that is too long for a folder's
         folder = (root / name).resolve()
         if folder.is_dir() and root in folder.parents:
-            return _row(task, name, str(folder.relative_to(root)), LOCAL, folder, hub.sizes(folder))
+            sizes = hub.sizes(folder)
+            width = hub.number_bytes(folder, sizes)
+            return _row(task, name, str(folder.relative_to(root)), LOCAL, folder, sizes, width)
     found = NAME.fullmatch(name)
     if not found:
         known = ", ".join(row.id for row in catalog.rows(task))
@@ -46,13 +48,14 @@ def row(task: str, name: str) -> Generator[Progress, None, Row]:
     source, revision = found["source"], found["revision"] or "main"
     if kept := hub.kept(source, revision):
         with contextlib.suppress(UserError):
-            row = _row(task, name, source, revision, *kept)
+            row = _row(task, name, source, revision, *kept, hub.number_bytes(*kept))
             if hub.on_disk(row):
                 return row
     return _row(task, name, source, revision, *(yield from hub.look(source, revision)))
 
 
-def _row(task: str, name: str, source: str, revision: str, folder: Path, sizes: dict[str, int]) -> Row:
+def _row(task: str, name: str, source: str, revision: str, folder: Path, sizes: dict[str, int], width: int) -> Row:
+    """`width`: bytes of a number of the weights."""
     config = _read(folder / "config.json")
     family, tasks = _family(name, folder, config)
     if task not in tasks:
@@ -80,8 +83,7 @@ def _row(task: str, name: str, source: str, revision: str, folder: Path, sizes: 
     )
     wanted = needed.files(made, sizes, folder)
     stored = sum(sizes[path] for path in wanted if path.endswith(".safetensors"))
-    half = made.variant or "16" in str(config.get("dtype") or config.get("torch_dtype") or "")
-    parameters = stored // (2 if half else 4)
+    parameters = stored // width
     return replace(
         made,
         parameters=parameters,

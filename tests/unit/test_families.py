@@ -1,12 +1,15 @@
 """Each full-size row goes the whole way on a tiny network of its own classes, processor and file layout."""
 
+import json
 import math
+import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 import pipelines
 from pipelines import catalog, device, hub, loaders, runtime
@@ -186,6 +189,44 @@ def test_pickled_weights_are_refused(
     with pytest.raises(UserError) as refused:
         pipelines.task("classify").run(CAT, ["a cat"], model=row.id)
     assert refused.value.code == "model_pickled"
+
+
+@pytest.fixture
+def chat(built: Callable[[Row], Path], tmp_path: Path) -> tuple[Row, Path]:
+    """A chat model's row, and a copy of its tiny network."""
+    row = catalog.find("ask", "smolvlm-256m")
+    return row, Path(shutil.copytree(built(row), tmp_path / "copy"))
+
+
+def test_a_chat_model_without_a_template_is_refused(chat: tuple[Row, Path]) -> None:
+    row, folder = chat
+    for path in folder.glob("*.json"):
+        content = json.loads(path.read_text())
+        if isinstance(content, dict) and content.pop("chat_template", None):
+            path.write_text(json.dumps(content))
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    with pytest.raises(UserError, match="without a chat template"):
+        loaders.load(row, folder, Device("cpu", "fp32", ""))
+
+
+def test_weights_that_lack_a_part_are_refused(chat: tuple[Row, Path]) -> None:
+    row, folder = chat
+    weights = load_file(folder / "model.safetensors")
+    half = dict(sorted(weights.items())[: len(weights) // 2])
+    save_file(half, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(UserError, match="could not be read"):
+        loaders.load(row, folder, Device("cpu", "fp32", ""))
+
+
+def test_code_that_comes_with_a_model_is_never_run(chat: tuple[Row, Path]) -> None:
+    row, folder = chat
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Own", "AutoModelForImageTextToText": "own.Own"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "own.py").write_text(f"open({str(folder / 'ran')!r}, 'w')\nclass Own: pass\n")
+    with pytest.raises(UserError, match="could not be read"):
+        loaders.load(row, folder, Device("cpu", "fp32", ""))
+    assert not (folder / "ran").exists()
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -7,6 +7,8 @@ from typing import Any
 
 import PIL.Image
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import app
 from pipelines import TASKS, catalog, inputs
@@ -22,6 +24,12 @@ FILES: dict[str, dict[str, Any]] = {
     "chats": {"config.json": {"architectures": ["Idefics3ForConditionalGeneration"], "vision_config": {}}},
     "writes": {"config.json": {"architectures": ["LlamaForCausalLM"]}},
     "broken": {},
+    "draws-bf16": {"model_index.json": {"_class_name": "FluxPipeline", "unet": ["diffusers", "UNet"]}},
+}
+WEIGHTS = {
+    "clip/open_clip_model.safetensors": torch.float32,
+    "draws/unet/diffusion_pytorch_model.fp16.safetensors": torch.float16,
+    "draws-bf16/unet/diffusion_pytorch_model.safetensors": torch.bfloat16,
 }
 
 
@@ -32,9 +40,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (tmp_path / "models" / name / "unet").mkdir(parents=True)
         for file, content in files.items():
             (tmp_path / "models" / name / file).write_text(json.dumps(content))
-    (tmp_path / "models" / "clip" / "open_clip_model.safetensors").write_bytes(bytes(4000))
+    for path, kind in WEIGHTS.items():
+        save_file({"a": torch.zeros(10_000, dtype=kind)}, tmp_path / "models" / path)
     (tmp_path / "models" / "chats" / "README.md").write_text("---\nlicense: mit\n---\n")
-    (tmp_path / "models" / "draws" / "unet" / "diffusion_pytorch_model.fp16.safetensors").write_bytes(bytes(4000))
     (tmp_path / "outside").mkdir()
     monkeypatch.setenv("QUARTET_MODELS", str(tmp_path / "models"))
     monkeypatch.delenv("QUARTET_ANY_MODEL", raising=False)
@@ -60,9 +68,15 @@ def test_the_family_is_found_by_the_files(name: str, task: str, family: str) -> 
 
 def test_a_row_says_what_the_files_say() -> None:
     clip, draws = catalog.find("classify", "clip"), catalog.find("generate", "draws")
-    assert (clip.parameters, clip.helpers[0].source) == (1000, "someone/tower")
-    assert (draws.parameters, draws.variant, draws.defaults["width"]) == (2000, "fp16", 1024)
+    assert (clip.helpers[0].source, clip.variant) == ("someone/tower", "")
+    assert (draws.variant, draws.defaults["width"]) == ("fp16", 1024)
     assert (catalog.find("ask", "chats").licence, clip.licence) == ("mit", "licence not named")
+
+
+@pytest.mark.parametrize(("task", "name"), [("classify", "clip"), ("generate", "draws"), ("generate", "draws-bf16")])
+def test_the_weights_say_how_many_numbers_they_hold(task: str, name: str) -> None:
+    row = catalog.find(task, name)
+    assert row.parameters == pytest.approx(10_000, rel=0.01) and row.memory_bytes == int(row.parameters * 4 * 1.2)
 
 
 @pytest.mark.parametrize(
