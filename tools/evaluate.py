@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import PIL.Image
 
 from pipelines import ask, caption, classify
 from tools.bench import timed
@@ -21,7 +22,7 @@ from tools.training import features
 from tools.training.features import rows
 from tools.training.scenes import Scenes
 from tools.training.train_clip import IMAGENETTE
-from tools.training.train_vlm import HELD_DAQUAR, HELD_EASY, daquar, easy_vqa
+from tools.training.train_vlm import HELD_DAQUAR, HELD_EASY, HELD_VQA, answered, daquar, easy_vqa, vqa_text
 
 MODELS = Path("assets/models")
 
@@ -121,6 +122,20 @@ def rooms(data: Path, limit: int) -> dict[str, float]:
     return answers(data, limit, "daquar", daquar(data), HELD_DAQUAR)
 
 
+def guesses(data: Path, limit: int) -> dict[str, float]:
+    """Held-out VQA v2 questions, whose photos we don't have, about the mean of some photos: what can be guessed."""
+    score = scorer(data)
+    names = spread(features.names(data, "flickr8k")[-1000:], 8)
+    opened = features.open_picture(data, "flickr8k")
+    blur = np.mean([np.asarray(opened(name).resize((features.SIZE, features.SIZE))) for name in names], 0)
+    picture = PIL.Image.fromarray(blur.astype(np.uint8))
+    right: dict[str, list[float]] = {}
+    for row in spread(vqa_text(data)[-HELD_VQA:], limit):
+        found = score.vqa_accuracy(ask.run(picture, row["question"]).text, row["answers"])
+        right.setdefault(answered(row), []).append(found)
+    return {kind: float(np.mean(found)) for kind, found in right.items()} | {"n": sum(map(len, right.values()))}
+
+
 def stickers(data: Path, limit: int, part: str = "train") -> dict[str, float]:
     """Sticker scenes that training did not draw, asked for colour, number, presence, place and "what is …", as many each."""
     score, scenes = scorer(data), Scenes(part, seed=1_000_003)
@@ -168,6 +183,7 @@ MEASURES: dict[str, dict[str, Callable[[Path, int], dict[str, float]]]] = {
         "Captions, held-out Flickr8k photos": captions,
         "Questions, easy-VQA, held-out pictures": shapes,
         "Questions, DAQUAR, held-out rooms": rooms,
+        "Questions, VQA v2 without their photos": guesses,
         "Questions, sticker scenes": stickers,
         "Questions, sticker scenes, held-out objects": partial(stickers, part="objects"),
         "Questions, sticker scenes, held-out colours of objects": partial(stickers, part="colours"),

@@ -73,6 +73,8 @@ def _run(page: Page, task: str) -> None:
     cat = panel.get_by_role("button", name="cat", exact=True)
     cat.or_(panel.locator("#generate-examples .gallery-item").first).click()
     page.locator(f"#{task}-made").get_by_text("·").wait_for(timeout=LIMIT)
+    if task == "generate":
+        page.locator("#generate-result img").first.evaluate("picture => picture.decode()")
     page.evaluate("window.scrollTo(0, 0)")
 
 
