@@ -35,7 +35,7 @@ from tools.training.train_vlm import (
 
 SAMPLES, LONGEST, SLOWER = 5, 22, 0.1  # captions a photo, tokens a caption, rate as a share of the first training's
 MIX = {
-    "reward": 0.4, "flickr8k": 0.04, "stickers": 0.26, "easy_vqa": 0.16, "daquar": 0.06, "vqa_text": 0.03, "named": 0.02,
+    "reward": 0.45, "flickr8k": 0.1, "stickers": 0.24, "easy_vqa": 0.04, "daquar": 0.07, "vqa_text": 0.05, "named": 0.02,
     "made_up": 0.03,
 }  # fmt: skip
 

@@ -27,6 +27,7 @@ from tools.training.stickers import GROUNDS, NUMBERS, PAINTS, PLACES, Art, Sampl
 SIZE, TOKENS = 128, 16
 WIDTH, DEPTH, BOTTLENECK = 256, 9, 96
 SIDE = 8  # patches a side
+BLUR = 0.5  # the most noise on token vectors, in their own deviation
 FASTER = 2  # Muon's rate, in AdamW's
 VOCABULARY = 7_000  # WordPiece entries kept of MiniLM's 30,522: its commonest words and all pieces
 AROUND = set(  # words of prompts that say how, not what
@@ -158,6 +159,12 @@ def spoilt(scenes: list[Scene], art: Art, size: int, chance: torch.Generator | N
     return clean, (1 - share) * clean + share * noise(size) * torch.randn(clean.shape, generator=chance), t
 
 
+def blurred(states: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token vectors with some noise, more on some captions than on others: words near to the known ones draw the same."""
+    amount = BLUR * torch.rand(len(states), 1, 1) * states.std()
+    return states + amount * torch.randn_like(states), mask
+
+
 def loss_of(model: torch.nn.Module, drawn: tuple[torch.Tensor, ...], text: tuple[torch.Tensor, ...]) -> torch.Tensor:
     """How far the model's clean pictures are from the `drawn` ones that were `spoilt`."""
     (clean, noisy, t), (states, mask) = drawn, text
@@ -226,7 +233,7 @@ def train(options: argparse.Namespace) -> None:
             group["lr"] = group["initial_lr"] * warm * cool
         scenes = [sampler.scene() for _ in range(options.batch)]
         words = ["" if rng.random() < 0.1 else caption(scene, rng) for scene in scenes]
-        loss = loss_of(compiled, spoilt(scenes, art, options.size), texts(words))
+        loss = loss_of(compiled, spoilt(scenes, art, options.size), blurred(*texts(words)))
         model.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
