@@ -126,7 +126,7 @@ def _diffusers(loaded: Loaded, settings: dict[str, Any], seed: int) -> Generator
             "prompt": settings["prompt"],
             "negative_prompt": settings["negative"],
             "num_inference_steps": settings["steps"],
-            "guidance_scale": settings["guidance"],
+            "guidance_scale": max(settings["guidance"], loaded.row.options.get("guidance_least", 0.0)),
             "width": settings["width"],
             "height": settings["height"],
             "generator": torch.Generator().manual_seed(generator_seed(seed)),  # the same noise on every device

@@ -292,13 +292,11 @@ def export(folder: Path) -> None:
     average = new_transformer(SIZE)
     state = torch.load(packages.BUILD / "brush" / "checkpoint.pt", weights_only=True)
     average.load_state_dict(grown(state["average"], SIZE))
-    texts = Texts(*text_encoder())
-    things = learned(texts)
-    pipe = pipeline(average, texts).to(torch.float16)
+    pipe = pipeline(average, Texts(*text_encoder())).to(torch.float16)
     card = (folder / "README.md").read_text("utf-8") if (folder / "README.md").exists() else ""
     shutil.rmtree(folder, ignore_errors=True)
     pipe.save_pretrained(folder, safe_serialization=True)
-    known.write(things, folder)
+    known.write(learned(Texts(*text_encoder())), folder)
     seen = {name: state[name] for name in ("pictures", "loss")}
     (folder / "training.json").write_text(json.dumps(seen) + "\n", "utf-8")
     if card:
