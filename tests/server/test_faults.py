@@ -50,7 +50,8 @@ FAULTS: dict[str, tuple[Fault, str, dict[str, Any]]] = {
     "failing": (lambda hub, one: setattr(hub, "status", 500), "hub_failed", {"status": 500}),
     "failing-host": (lambda hub, one: setattr(hub, "weights_status", 500), "hub_failed", {"status": 500}),
     "damaged": (
-        lambda hub, one: setattr(hub, "damaged", 2), "hub_damaged", {"file": "open_clip_model.safetensors"},
+        # The header that is read first, and two downloads.
+        lambda hub, one: setattr(hub, "damaged", 3), "hub_damaged", {"file": "open_clip_model.safetensors"},
     ),
     "pickled": (lambda hub, one: one.files.pop("open_clip_model.safetensors"), "model_pickled", {}),
     "unknown": (lambda hub, one: one.files.pop("open_clip_config.json"), "family_unknown",

@@ -15,6 +15,7 @@ import torch
 from huggingface_hub import constants, file_download
 from safetensors.torch import save
 
+import pipelines
 from pipelines import catalog, classify, hub, runtime
 from pipelines.errors import UserError
 from pipelines.results import Classification, Progress
@@ -379,6 +380,17 @@ def test_a_damaged_file_is_found_and_fetched_once_more(server: Hub, file: str) -
     finally:
         runtime.unload(row)
     assert server.fetched(file) == before + 1 and blob(row, file).read_bytes() == data
+
+
+def test_a_damaged_model_is_not_fetched_before_anybody_asks(server: Hub) -> None:
+    server.add("someone/real", catalog.find("classify").folder)
+    row = catalog.find("classify", "someone/real")
+    fetch(row)
+    damaged = blob(row, "open_clip_model.safetensors")
+    damaged.write_bytes(bytes(damaged.stat().st_size))
+    server.seen.clear()
+    assert pipelines.warm("classify", "someone/real")
+    assert server.seen == [] and not hub.on_disk(row) and not runtime.loaded(row)
 
 
 def test_a_model_too_large_is_refused_before_it_is_fetched(

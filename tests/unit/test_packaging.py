@@ -1,5 +1,6 @@
 """What a stranger meets first: set-up files, licences, the README, and the import rules."""
 
+import os
 import re
 import subprocess
 import sys
@@ -115,6 +116,14 @@ def test_the_page_is_up_before_torch_is() -> None:
 def test_the_light_half_of_the_pipelines_is_light() -> None:
     modules = imported("import pipelines\nfrom pipelines import address, catalog, errors, inputs, results")
     assert not modules & {"gradio", *HEAVY}
+
+
+@pytest.mark.parametrize(("said", "plain"), [({}, "True"), ({"HF_HUB_DISABLE_XET": "0"}, "False")])
+def test_models_come_by_plain_http_unless_the_user_says_otherwise(said: dict[str, str], plain: str) -> None:
+    code = "import pipelines\nfrom huggingface_hub import constants\nprint(constants.HF_HUB_DISABLE_XET)"
+    kept = {name: value for name, value in os.environ.items() if name != "HF_HUB_DISABLE_XET"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=kept | said, capture_output=True, text=True)
+    assert done.stdout.strip() == plain
 
 
 def test_pipelines_do_not_know_the_page() -> None:
