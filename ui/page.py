@@ -14,6 +14,9 @@ from ui import api, ask, caption, classify, generate, jobs, parts
 HERE = Path(__file__).parent
 TABS = {"classify": classify, "caption": caption, "ask": ask, "generate": generate}
 
+# On a phone Gradio hides the first link of its footer; page.css does not reach outside the page's blocks.
+FOOTER = "<style>@media (max-width: 640px) { footer .divider { display: none !important; } }</style>"
+
 # What `launch` takes for the page (Gradio 6 takes looks there and not in `Blocks`). No font comes from elsewhere.
 LOOK: dict[str, Any] = {
     "theme": gr.themes.Default(
@@ -32,7 +35,7 @@ LOOK: dict[str, Any] = {
         input_background_fill_dark="*neutral_900",
     ),
     "css_paths": [HERE / "page.css"],
-    "head": f"<script>{(HERE / 'page.js').read_text('utf-8')}</script>",
+    "head": f"<script>{(HERE / 'page.js').read_text('utf-8')}</script>{FOOTER}",
     "footer_links": ["api", "settings"],
 }
 
