@@ -132,19 +132,24 @@ class Jobs:
     def _work(self, job: _Job) -> None:
         with self._changed:
             self._changed.wait_for(lambda: job.stopping or self._line[0] is job)
-        last = self._run(job)
+        last, ended = self._run(job), time.monotonic()
+        model = last.result.model if last.result else _offered(job.task, job.values.get("model"))
+        outcome = last.error.code if last.error else last.state
+        line = {
+            "request": job.id[:8],
+            "task": job.task,
+            "model": model,
+            "sizes": _sizes(job.values),
+            "outcome": outcome,
+        }
+        log.info(json.dumps(line | {"seconds": round(ended - job.started, 3)}))  # before anybody sees the end
         with self._changed:
-            job.ended, job.bytes = time.monotonic(), _bytes(last.result)
-            sizes, asked = _sizes(job.values), job.values.get("model")
+            job.ended, job.bytes = ended, _bytes(last.result)
             job.values = {}
             (self._aside if job in self._aside else self._line).remove(job)
             self._show(job, last)
             self._renumber()
             self._changed.notify_all()
-        model = last.result.model if last.result else _offered(job.task, asked)
-        outcome = last.error.code if last.error else last.state
-        line = {"request": job.id[:8], "task": job.task, "model": model, "sizes": sizes, "outcome": outcome}
-        log.info(json.dumps(line | {"seconds": round(job.ended - job.started, 3)}))
 
     def _run(self, job: _Job) -> Snapshot:
         if job.stopping:
@@ -204,7 +209,7 @@ def _bytes(result: Result | None) -> int:
 
 def _offered(task: str, model: Any) -> str:
     """The model asked for, if it is in the catalogue: what else was given in its place is the visitor's own text."""
-    return model if model in {row.id for row in catalog.rows(task)} else ""
+    return next((row.id for row in catalog.rows(task) if row.id == model), "")
 
 
 def _sizes(values: dict[str, Any]) -> dict[str, int]:

@@ -125,6 +125,6 @@ def test_the_log_names_an_offered_model_and_none_that_a_visitor_wrote(
     jobs = Jobs()
     task.go.set()
     with caplog.at_level("INFO", "quartet.jobs"):
-        for model in ("quartet-vlm", "my secret words"):
+        for model in ("quartet-vlm", "my secret words", ["my secret words"]):
             list(jobs.watch(jobs.start("me", "caption", model=model, fail=UserError("stopped")), "me"))
     assert '"quartet-vlm"' in caplog.text and "secret" not in caplog.text
