@@ -28,15 +28,15 @@ def task(name: str) -> ModuleType:
 
 
 def warm(name: str, model: str | None = None) -> str:
-    """Loads a task's model before anybody asks, if it is on disk and whole: nothing is fetched; returns where models compute, and why, in words."""
+    """Loads a task's model before anybody asks, if it is on disk, whole: nothing is fetched. Returns where models compute,
+    and why, in words."""
     task(name)
     from pipelines import device, hub, runtime
 
     row, here = catalog.find(name, model), device.pick()
+    for _ in runtime.prepare(row, fetch=False):
+        pass
     if hub.on_disk(row):
-        for _ in hub.check(row):
-            pass
-    if hub.on_disk(row):  # still: what is damaged has been dropped
         with runtime.lend(row) as loaded:
             if loaded.device.precision != here.precision:  # the row has one of its own
                 precision = loaded.device.precision

@@ -48,7 +48,6 @@ from pipelines.results import Progress
 TICK = 0.3  # seconds between two signs of life
 PATIENCE = 60.0  # seconds without a byte before a connection counts as lost
 LOOK = 5.0  # seconds over which the rate is measured
-TIMEOUT = 10.0  # seconds for what can be done without
 CHUNK = 256 * 1024  # bytes
 BLOCK = 2**24  # bytes of a checksum between two signs of life
 # What tells a repository's family and terms: fetched with its listing, before anything else.
@@ -116,7 +115,7 @@ def look(source: str, revision: str) -> Generator[Progress, None, tuple[Path, di
 def number_bytes(folder: Path, sizes: dict[str, int], source: str = "", commit: str = "") -> int:
     """The bytes of a number in the largest file of weights: 2 for bf16 and fp16. By the file's header, which is read from
     the disk, or from the hub where the model is not on disk; 4 where it can't be read."""
-    weights = [path for path in sizes if path.endswith(".safetensors")]
+    weights = [path for path in sizes if needed.variant(path) is not None]  # no other copy, all in one file
     if not weights:
         return 4
     path = max(weights, key=lambda one: sizes[one])
@@ -124,7 +123,7 @@ def number_bytes(folder: Path, sizes: dict[str, int], source: str = "", commit: 
         if (folder / path).is_file() or not source:
             header = parse_local_safetensors_file_metadata(folder / path)
         else:
-            header = HfApi().parse_safetensors_file_metadata(source, path, revision=commit, timeout=TIMEOUT)
+            header = HfApi().parse_safetensors_file_metadata(source, path, revision=commit)
     except Exception:  # a header is no reason to refuse a model: what is wrong with the file comes out as it is fetched
         return 4
     most = max(header.parameter_count, key=header.parameter_count.__getitem__, default="F32")  # "BF16", "F8_E4M3"

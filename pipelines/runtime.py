@@ -139,15 +139,19 @@ class Runtime:
         device.clear(device.pick().kind)
 
 
-def prepare(row: Row) -> Iterator[Progress]:
-    """What comes before `lend`: fetches the model's files where they are not on disk or damaged, and loads it."""
+def prepare(row: Row, fetch: bool = True) -> Iterator[Progress]:
+    """What comes before `lend`: fetches the model's files where they are not on disk or damaged, and loads it. Without
+    `fetch`, a model that is not on disk, whole, is left there."""
     if loaded(row):
         yield Progress("starting")
         return
     check_fits(row)
     if hub.on_disk(row):
         yield from hub.check(row)
-    yield from hub.fetch(row)
+    if fetch:
+        yield from hub.fetch(row)
+    elif not hub.on_disk(row):
+        return
     yield Progress("loading", values={"model": row.name})
     with lend(row):
         pass

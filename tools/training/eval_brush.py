@@ -17,8 +17,8 @@ from PIL.Image import Image as Picture
 from pipelines import catalog, generate
 from pipelines.results import Partial
 from tools.training import packages
-from tools.training.recognise import SIZE, Recogniser, check, colour, count, countable
-from tools.training.stickers import NUMBERS, PAINTS, PLACES, Art, article, held_out, plural
+from tools.training.recognise import Recogniser, check, colour, count, countable
+from tools.training.stickers import NUMBERS, PAINTS, PLACES, SIZE, Art, article, held_out, plural
 
 SYNONYMS = {  # words of no training caption -> icon
     "puppy": "dog-face", "kitten": "cat-face", "bunny": "rabbit-face", "automobile": "automobile", "bike": "bicycle",

@@ -14,9 +14,8 @@ from scipy import ndimage
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from tools.training import features
-from tools.training.stickers import PAINTS, PLACES, Art, Sampler, Scene, Thing, painted
+from tools.training.stickers import PAINTS, PLACES, SIZE, Art, Sampler, Scene, Thing, painted
 
-SIZE = 128
 LEAST = 0.012  # share of the picture that two objects take at least, a third of it each one
 AMONG = 20  # the right object must come first among so many
 PART = 0.3  # a connected part counts as an object from this share of the largest one's area

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 OBJECTS_FILE = Path(__file__).with_name("sticker_objects.txt")
 ART_SIZE = 256
+SIZE = 128  # pixels a side of what the brush draws
 
 # Hue (0 to 1), saturation and brightness factors of the colours that objects are painted in.
 PAINTS = {

@@ -22,9 +22,9 @@ from transformers import BertModel, BertTokenizerFast
 
 from pipelines import known
 from tools.training import packages
-from tools.training.stickers import GROUNDS, NUMBERS, PAINTS, PLACES, Art, Sampler, Scene, caption, plural
+from tools.training.stickers import GROUNDS, NUMBERS, PAINTS, PLACES, SIZE, Art, Sampler, Scene, caption, plural
 
-SIZE, TOKENS = 128, 16
+TOKENS = 16
 WIDTH, DEPTH, BOTTLENECK = 256, 9, 96
 SIDE = 8  # patches a side
 BLUR = 0.5  # the most noise on token vectors, in their own deviation
@@ -216,13 +216,10 @@ def train(options: argparse.Namespace) -> None:
     compiled = torch.compile(model) if options.compile else model
     sampler = Sampler(art, options.mix, options.seed + step, varied=options.varied, common=options.common)
     rng = random.Random(options.seed + step)
-    fixed, chance = (
-        Sampler(art, options.mix, 1_000_003, varied=options.varied, common=options.common),
-        torch.Generator(),
-    )
+    fixed = Sampler(art, options.mix, 1_000_003, varied=options.varied, common=options.common)
     scenes = [fixed.scene() for _ in range(128)]
     told = texts([caption(scene, fixed.rng) for scene in scenes])
-    held = spoilt(scenes, art, options.size, chance.manual_seed(0)), told
+    held = spoilt(scenes, art, options.size, torch.Generator().manual_seed(0)), told
     started = saved = drawn = time.time()
     first, losses, recent = step, [], 0.0
     while time.time() - started < options.minutes * 60:
