@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn.functional import normalize
+from PIL.Image import Image
+from torch.nn.functional import interpolate, normalize
 
 from pipelines import catalog, inputs, runtime
 from pipelines.errors import UserError
@@ -19,6 +20,7 @@ from pipelines.loaders import Loaded
 from pipelines.results import Classification, Progress, last
 
 BATCH = 64  # texts encoded between two signs of life
+THUMBNAIL = 48  # pixels of the longer side
 MEMO = 20_000  # label embeddings kept with a model
 NEUTRAL = "something"  # a label that is true of any photo
 ARTICLE = re.compile(r"\b(a|an|the) \{\}", re.IGNORECASE)
@@ -49,7 +51,7 @@ def stream(
     with runtime.lend(row) as loaded:
         texts = yield from label_embeddings(loaded, names, wanted)  # [n, d]
         yield Progress("looking")
-        vector = _photo_embeddings(loaded, [picture])[0]  # [d]
+        vector = _photo_embedding(loaded, picture)  # [d]
         cosine = texts @ vector  # [n]
         probability = (cosine * loaded.model.logit_scale.exp().float().cpu()).softmax(0)
         yield Classification(
@@ -73,7 +75,7 @@ def embed_photos(photos: Iterable[Photo], *, model: str | None = None) -> NDArra
     row = catalog.find("classify", model)
     _drain(runtime.prepare(row))
     with runtime.lend(row) as loaded:
-        return torch.stack([_photo_embeddings(loaded, [inputs.photo(photo)])[0] for photo in photos]).numpy()
+        return torch.stack([_photo_embedding(loaded, inputs.photo(photo)) for photo in photos]).numpy()
 
 
 def embed_texts(texts: Sequence[str], *, model: str | None = None) -> NDArray[np.float32]:
@@ -109,10 +111,17 @@ def _templates(templates: str | Sequence[str] | None, row: catalog.Row) -> tuple
 
 
 @torch.inference_mode()
-def _photo_embeddings(loaded: Loaded, photos: Sequence[Any]) -> torch.Tensor:  # [n, d]
-    pixels = torch.stack([loaded.processor(photo) for photo in photos])  # [n, 3, height, width]
+def _photo_embedding(loaded: Loaded, photo: Image) -> torch.Tensor:  # [d]
+    """Of unit length. As the row's options say, `mirrored`: the mean over the photo and its mirror image;
+    `thumbnail_size`: pixels a side at which photos of few pixels are looked at, that get too blurred otherwise."""
+    pixels = loaded.processor(photo)[None]  # [1, 3, height, width]
+    side = loaded.row.options.get("thumbnail_size")
+    if side and max(photo.size) <= THUMBNAIL:
+        pixels = interpolate(pixels, (side, side), mode="bilinear", antialias=True)
+    if loaded.row.options.get("mirrored"):
+        pixels = torch.cat([pixels, pixels.flip(-1)])
     vectors = loaded.model.encode_image(pixels.to(loaded.device.kind, loaded.device.dtype))
-    return normalize(vectors.float(), dim=-1).cpu()
+    return normalize(normalize(vectors.float(), dim=-1).mean(0), dim=0).cpu()
 
 
 @torch.inference_mode()

@@ -65,7 +65,7 @@ def _open_clip(row: Row, folder: Path, device: Device) -> Loaded:
         tower = _helper(row, text["hf_model_name"])
         more["text_cfg"] = text | {"hf_model_name": str(tower), "hf_model_pretrained": False}
     model, preprocess = open_clip.create_model_from_pretrained(name, device=device.kind, **more)
-    model = model.to(dtype=device.dtype).eval().requires_grad_(False)
+    model = model.to(dtype=device.dtype, memory_format=torch.channels_last).eval().requires_grad_(False)
     loaded = Loaded(row, device, model, preprocess, open_clip.get_tokenizer(name))
     if (folder / LABELS_FILE).exists():
         with safe_open(folder / LABELS_FILE, "pt") as file:

@@ -72,7 +72,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("/ask", {"question": "  "}, "question"),
     ("/generate", {"prompt": ""}, "prompt"),
     ("/generate", {"prompt": "an apple", "steps": 1000}, "1 to 100"),
-    ("/generate", {"prompt": "an apple", "width": 100}, "multiple of 16"),
+    ("/generate", {"prompt": "an apple", "width": 200}, "multiple of 32"),
     ("/generate", {"prompt": "an apple", "seed": "-1"}, "seed"),
 ]
 

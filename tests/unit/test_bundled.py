@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 import pytest
 
 import pipelines
@@ -29,6 +30,12 @@ def test_embeddings_are_of_unit_length() -> None:
         assert vectors.dtype == np.float32 and vectors.shape[0] == 2
         assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     assert pictures.shape[1] == texts.shape[1]
+
+
+def test_a_photo_and_its_mirror_image_are_the_same_to_the_bundled_clip() -> None:
+    with PIL.Image.open(CAT) as cat:
+        one, other = pipelines.task("classify").embed_photos([cat, PIL.ImageOps.mirror(cat)])
+    assert one @ other > 0.9999
 
 
 def test_classify_keeps_the_order_of_the_labels_and_sums_to_one() -> None:
@@ -113,7 +120,7 @@ def test_each_step_shows_a_preview() -> None:
     events = list(pipelines.task("generate").stream("a red apple", seed=1, steps=4))
     previews = [event for event in events if isinstance(event, Partial)]
     assert [event.step for event in previews] == [1, 2, 3, 4]
-    assert all(event.picture is not None and event.picture.size == (128, 128) for event in previews)
+    assert all(event.picture is not None and event.picture.size == (256, 256) for event in previews)
 
 
 def test_the_part_of_a_prompt_that_is_cut_is_said() -> None:

@@ -1,6 +1,7 @@
 """What the vision-language model's tower learns beside words, and what it must not forget.
 
-In a sticker scene each of the 49 cells names its object and its colour. On photos the mean of the cells keeps ImageNet's
+In a sticker scene each of the 49 cells names its object and its colour, and where it stands: the language model cannot
+tell from a cell's number. On photos the mean of the cells keeps ImageNet's
 classes, as the untouched tower saw them; with them, photos of classes that no caption tells of can be made up (the way
 `train_clip.World` does) and talked about."""
 
@@ -37,13 +38,14 @@ class Aids(nn.Module):
         self.icon = {icon: i for i, icon in enumerate(icons, 1)}  # 0 is the ground
         self.things = nn.Linear(features.WIDTH, len(icons) + 1)
         self.paints = nn.Linear(features.WIDTH, len(PAINT))
+        self.row, self.column = nn.Linear(features.WIDTH, SIDE), nn.Linear(features.WIDTH, SIDE)
         self.classes = nn.Linear(features.WIDTH, 1000)
         self.classes.load_state_dict(features.tower(classifier=True).classifier.state_dict())
         self.register_buffer("spread", torch.ones(features.WIDTH))  # the variance of a photo's features
         self.spread: torch.Tensor
 
     def scenes(self, cells: torch.Tensor, drawn: list[Scene]) -> torch.Tensor:
-        """How badly each cell [b, 49, 1280] names what covers its middle."""
+        """How badly each cell [b, 49, 1280] names what covers its middle, and where it is."""
         things, paints = (torch.zeros(len(drawn), SIDE * SIDE, dtype=torch.long) for _ in range(2))
         for i, scene in enumerate(drawn):
             for place, thing in covers(scene).items():
@@ -52,7 +54,9 @@ class Aids(nn.Module):
         flat = cells.flatten(0, 1).float()
         named = cross_entropy(self.things(flat), things.flatten(), reduction="none")
         coloured = cross_entropy(self.paints(flat), paints.flatten(), reduction="none")
-        return ((named + coloured) * weight).sum() / weight.sum()
+        cell = torch.arange(SIDE * SIDE).repeat(len(drawn))
+        placed = cross_entropy(self.row(flat), cell // SIDE) + cross_entropy(self.column(flat), cell % SIDE)
+        return ((named + coloured) * weight).sum() / weight.sum() + 0.5 * placed
 
     def opinion(self, seen: torch.Tensor) -> torch.Tensor:
         """The probability of each class, from the mean of the cells: [b, 1280] -> [b, 1000]."""
@@ -100,6 +104,13 @@ def covers(scene: Scene) -> dict[int, Thing]:
         near = [place for place, far in apart.items() if far < 0.42 * thing.size]
         found |= dict.fromkeys(near or [min(apart, key=lambda place: apart[place])], thing)
     return found
+
+
+def told(thing: Thing) -> str:
+    """What the cells of a thing bring to mind: its colour, its name, and on which sides of the picture it is."""
+    across = "left" if thing.x < 0.45 else "right" if thing.x > 0.55 else ""
+    down = "above" if thing.y < 0.45 else "below" if thing.y > 0.55 else ""
+    return " ".join(filter(None, (thing.words, across, down)))
 
 
 def spoken(logits: torch.Tensor, words: list[list[list[int]]]) -> torch.Tensor:

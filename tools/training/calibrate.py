@@ -6,48 +6,47 @@ every other photo, judged on the rest. Prints the catalogue's line and writes th
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import open_clip
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, normalize
 
-from pipelines.classify import filled
+from pipelines import catalog, classify
 from tools.training import features
 from tools.training.features import rows
-from tools.training.train_clip import LABEL_TEMPLATES
 
 BINS = 15
 Pairs = tuple[torch.Tensor, torch.Tensor]  # cosine [photos, labels], true [photos, labels]
 
 
-@torch.no_grad()
-def pairs(data: Path, folder: Path, templates: list[str]) -> list[Pairs]:
-    name = f"local-dir:{folder}"
-    model, _ = open_clip.create_model_from_pretrained(name)
-    tokenizer = open_clip.get_tokenizer(name)
-    model.eval()
+def pairs(data: Path) -> list[Pairs]:
+    templates = classify.template_ensemble("quartet-clip")
 
-    def photos(dataset: str) -> torch.Tensor:
-        return normalize(model.visual.head(torch.from_numpy(features.load("tuned", dataset, "plain")).float()), dim=-1)
+    def photos(dataset: str, chosen: Sequence[str]) -> torch.Tensor:
+        opened = features.open_picture(data, dataset)
+        return torch.from_numpy(classify.embed_photos(map(opened, chosen), model="quartet-clip"))
 
     def texts(labels: list[str]) -> torch.Tensor:
-        said = [model.encode_text(tokenizer([filled(t, label) for label in labels])) for t in templates]
-        return normalize(torch.stack([normalize(vectors, dim=-1) for vectors in said]).mean(0), dim=-1)
+        said = [
+            classify.embed_texts([classify.filled(t, label) for label in labels], model="quartet-clip")
+            for t in templates
+        ]
+        return normalize(torch.from_numpy(np.mean(said, 0)), dim=-1)
 
     out = []
     for dataset in ("imagenette", "intel_scenes"):
         truth = {row["image"]: row["label"] for row in rows(data / dataset / "labels.jsonl")}
-        labels = sorted(set(truth.values()))
-        true = torch.tensor([[truth[n] == label for label in labels] for n in features.names(data, dataset)])
-        out.append((photos(dataset) @ texts(labels).T, true.float()))
+        labels, names = sorted(set(truth.values())), features.names(data, dataset)
+        true = torch.tensor([[truth[name] == label for label in labels] for name in names])
+        out.append((photos(dataset, names) @ texts(labels).T, true.float()))
     cifar = np.load(data / "cifar10" / "cifar10_dev.npz")
     true = torch.nn.functional.one_hot(torch.from_numpy(cifar["labels"]).long(), 10).float()
-    out.append((photos("cifar10") @ texts([str(label) for label in cifar["classes"]]).T, true))
-    captions = rows(data / "flickr8k" / "captions.jsonl")
-    held = [i for i, row in enumerate(captions) if row["split"] == "dev"]
-    similar = photos("flickr8k")[held] @ texts([captions[i]["captions"][0] for i in held]).T  # [1000, 1000]
+    seen = photos("cifar10", features.names(data, "cifar10"))
+    out.append((seen @ texts([str(label) for label in cifar["classes"]]).T, true))
+    held = [row for row in rows(data / "flickr8k" / "captions.jsonl") if row["split"] == "dev"]
+    similar = photos("flickr8k", [row["image"] for row in held]) @ texts([row["captions"][0] for row in held]).T
     near = (torch.arange(len(held))[:, None] + 97 * torch.arange(10)) % len(held)  # own caption first
     out.append((similar.gather(1, near), (torch.arange(10) == 0).float().expand(len(held), -1)))
     return out
@@ -85,13 +84,14 @@ def reliability(sets: list[Pairs], a: float, b: float) -> tuple[float, list[list
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--model", type=Path, default=Path("assets/models/quartet-clip"))
     options = parser.parse_args()
-    sets = pairs(options.data, options.model, LABEL_TEMPLATES)
+    sets = pairs(options.data)
     a, b = fit([(c[::2], t[::2]) for c, t in sets])
     error, bins = reliability([(c[1::2], t[1::2]) for c, t in sets], a, b)
-    figures = {"a": round(a, 3), "b": round(b, 3), "ece": round(error, 4), "bins": bins, "templates": LABEL_TEMPLATES}
-    (options.model / "calibration.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
+    figures = {"a": round(a, 3), "b": round(b, 3), "ece": round(error, 4), "bins": bins}
+    (catalog.find("classify", "quartet-clip").folder / "calibration.json").write_text(
+        json.dumps(figures, indent=1) + "\n", "utf-8"
+    )
     print(f"calibration = [{a:.2f}, {b:.2f}]  ECE {error:.4f}")
     for c, t in sets:
         print(

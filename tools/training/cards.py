@@ -34,11 +34,13 @@ SOURCES = {
 CARDS: dict[str, dict[str, Any]] = {
     "quartet-clip": {
         "title": "Quartet CLIP",
+        "input": "256 × 256 (192 × 192 for photos of at most 48 pixels)",
         "what": "An `open_clip` model for zero-shot classification: an EfficientNet-Lite0 that learned by itself to see "
         "in thumbnails and blurred photos what it sees in sharp ones, and a small text tower, distilled from MiniLM and "
         "trained on captions and on made-up features of the 1,000 ImageNet classes. English.",
         "use": 'open_clip.create_model_from_pretrained("local-dir:assets/models/quartet-clip")\n'
-        'open_clip.get_tokenizer("local-dir:assets/models/quartet-clip")',
+        'open_clip.get_tokenizer("local-dir:assets/models/quartet-clip")\n'
+        "# a photo's embedding here: the mean over the photo and its mirror image (option `mirrored` of `catalog.toml`)",
         "sources": [0, 1, 2, 3, 4, 5],
         "command": "make train-clip",
         "cannot": "It knows few names of people, places, brands or works; it can't read; it counts badly; "
@@ -47,6 +49,7 @@ CARDS: dict[str, dict[str, Any]] = {
     },
     "quartet-vlm": {
         "title": "Quartet VLM",
+        "input": "224 × 224",
         "what": "A small vision-language model for captions and short answers, transformers' "
         "`FastVlmForConditionalGeneration`: EfficientNet-Lite0, whose upper part learned along, 49 image tokens, and a "
         "small Llama trained from nothing; photos of classes that no caption tells of were made up from the classifier's own "
@@ -127,7 +130,7 @@ def card(name: str) -> str:
     sources = list(SOURCES.items())
     lines = [
         f"# {text['title']}", "", text["what"], "", "```python", text["use"], "```", "",
-        f"{parameters / 1e6:.1f} million parameters, {weight / 1e6:.1f} MB on disk (fp16). Input 224 × 224, squashed.",
+        f"{parameters / 1e6:.1f} million parameters, {weight / 1e6:.1f} MB on disk (fp16). Input {text['input']}, squashed.",
         "",
         "## Figures", "", "On data held out of training, through the app's own `pipelines` (`make eval`).", "",
         "| measure | figures | items |", "|---|---|---|",

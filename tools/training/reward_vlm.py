@@ -33,10 +33,10 @@ from tools.training.train_vlm import (
     see,
 )
 
-SAMPLES, LONGEST, SLOWER = 5, 22, 0.1  # captions a photo, tokens a caption, rate as a share of the first training's
+SAMPLES, LONGEST, SLOWER = 5, 22, 0.25  # captions a photo, tokens a caption, rate as a share of the first training's
 MIX = {
-    "reward": 0.45, "flickr8k": 0.1, "stickers": 0.24, "easy_vqa": 0.04, "daquar": 0.07, "vqa_text": 0.05, "named": 0.02,
-    "made_up": 0.03,
+    "reward": 0.42, "flickr8k": 0.04, "stickers": 0.36, "easy_vqa": 0.02, "daquar": 0.05, "vqa_text": 0.07, "named": 0.02,
+    "made_up": 0.02,
 }  # fmt: skip
 
 Vector = tuple[list[dict[tuple[str, ...], float]], list[float], int]

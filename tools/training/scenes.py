@@ -3,6 +3,7 @@
 Three arts (Fluent Emoji flat, Noto, Twemoji) show the same objects. Kept out of training, to report on: whole objects,
 colours of objects (`stickers.held_out`) and pairs of objects."""
 
+import itertools
 import math
 import random
 from dataclasses import replace
@@ -177,19 +178,33 @@ class Scenes:
                 (rng.choice(("what is this?", "what is in the picture?", "what is shown?", "what do you see?")), name)
             ]
         singles = [thing for thing, n in groups if n == 1]
-        if len(singles) >= 2 and (place := relation(*(two := rng.sample(singles, 2)))):
-            a, b = two
-            other = rng.choice([side for side in SIDES if side != place])
-            out["place"] = [
-                (f"is the {a.name} {place} the {b.name}?", "yes"),
-                (f"is the {a.name} {other if other == SIDES[place] else SIDES[place]} the {b.name}?", "no"),
-                (
-                    f"where is the {a.name}, {either(place)} the {b.name}?",
-                    place.replace("to the ", "").replace(" of", ""),
-                ),
-            ]
-            if len(scene.things) == 2:
-                out["place"].append((f"what is {place} the {b.name}?", a.name))
+        if len(singles) >= 2:
+            a, b = rng.sample(singles, 2)
+            out["place"] = self.places(a, b, alone=len(scene.things) == 2)
+        return out
+
+    def places(self, a: Thing, b: Thing, alone: bool) -> list[Exchange]:
+        """Where `a` is, seen from `b`, where that is a clear matter; `alone`: there is nothing else."""
+        rng, place = self.rng, relation(a, b)
+        if not place:
+            return []
+        said = {side: rng.choice((side, side.removeprefix("to the "))) for side in SIDES}  # "left of" as well
+        which = rng.choice(("where is the {},", "is the {}")).format(a.name)
+        return [
+            (f"is the {a.name} {said[place]} the {b.name}?", "yes"),
+            (f"is the {a.name} {said[SIDES[place]]} the {b.name}?", "no"),
+            (f"{which} {either(place)} the {b.name}?", place.replace("to the ", "").replace(" of", "")),
+            *[(f"what is {said[place]} the {b.name}?", a.name)] * alone,
+        ]
+
+    def sides(self, thing: Thing) -> list[Exchange]:
+        """In which part of the picture a thing is."""
+        be = self.rng.choice(("where is the {},", "is the {}")).format(thing.name)
+        out = []
+        if abs(thing.x - 0.5) > 0.12:
+            out.append((f"{be} on the left or on the right?", "left" if thing.x < 0.5 else "right"))
+        if abs(thing.y - 0.5) > 0.12:
+            out.append((f"{be} at the top or at the bottom?", "top" if thing.y < 0.5 else "bottom"))
         return out
 
     def talks(self, scene: Scene) -> list[list[Exchange]]:
@@ -197,6 +212,9 @@ class Scenes:
         rng, groups, pairs = self.rng, self.groups(scene), self.exchanges(scene)
         out: list[list[Exchange]] = [[(DESCRIBE, self.caption(scene))], [(DESCRIBE, self.caption(scene))]]
         single = [pair for kind in pairs.values() for pair in kind]
+        singles = [thing for thing, n in groups if n == 1]
+        single += [pair for thing in singles for pair in self.sides(thing)]
+        single += [pair for a, b in itertools.pairwise(singles) for pair in self.places(b, a, alone=False)]
         rng.shuffle(single)
         for thing, n in groups[:2]:
             it, are = ("it", "is") if n == 1 else ("they", "are")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 OBJECTS_FILE = Path(__file__).with_name("sticker_objects.txt")
 ART_SIZE = 256
-SIZE = 128  # pixels a side of what the brush draws
+SIZE = 256  # pixels a side of what the brush draws
 
 # Hue (0 to 1), saturation and brightness factors of the colours that objects are painted in.
 PAINTS = {
@@ -46,7 +46,7 @@ ANY_COLOUR = set(
     "sailboat helicopter chair bed guitar drum pencil running-shoe top-hat key cupcake butterfly fish bird snake house "
     "mobile-phone bell gem-stone glasses jeans envelope rocket camera".split()
 )
-NEAR = 0.15  # share of the singles that are called by a word near to the thing's name
+NEAR = 0.35  # share of the singles that are called by a word near to the thing's name
 NUMBERS = ("no", "one", "two", "three", "four", "five")
 PLACES = {"to the left of": (-1, 0), "to the right of": (1, 0), "above": (0, -1), "below": (0, 1)}
 

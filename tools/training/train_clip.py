@@ -30,6 +30,7 @@ from tools.training.features import FOLDER, rows
 DIM, WIDTH, LAYERS, CONTEXT, VOCABULARY = 256, 256, 4, 32, 14_000
 TEMPLATES = ["{}", "a photo of a {}.", "a photo of the {}.", "a picture of {} in the scene."]
 USUAL = 0.8  # share of the average photo's embedding taken from each: else labels near to it ("dog") win too often
+SHOWN = 256  # pixels a side in use: more than in training (Touvron et al., Fixing the Train-Test Resolution Discrepancy, 2019)
 BEFORE = 0.2  # share of the weights before `join` in the blend
 LABEL_TEMPLATES = TEMPLATES[:2]  # what the app puts a label into
 IMAGENETTE = {
@@ -320,7 +321,7 @@ def config(vocab_size: int) -> dict:
             "embed_dim": DIM, "custom_text": True,
             "vision_cfg": {
                 "timm_model_name": features.ARCHITECTURE, "timm_model_pretrained": False, "timm_pool": "avg",
-                "timm_proj": "linear", "timm_proj_bias": True, "image_size": features.SIZE,
+                "timm_proj": "linear", "timm_proj_bias": True, "image_size": SHOWN,
             },
             "text_cfg": {
                 "context_length": CONTEXT, "vocab_size": vocab_size, "hf_tokenizer_name": "quartet-clip",
