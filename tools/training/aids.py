@@ -1,9 +1,8 @@
 """What the vision-language model's tower learns beside words, and what it must not forget.
 
-In a sticker scene each of the 49 cells names its object and its colour, and where it stands: the language model cannot
-tell from a cell's number. On photos the mean of the cells keeps ImageNet's
-classes, as the untouched tower saw them; with them, photos of classes that no caption tells of can be made up (the way
-`train_clip.World` does) and talked about."""
+In a sticker scene each of the 49 cells names its object and its colour, and where it stands: the language model cannot tell
+from a cell's number. On photos the mean of the cells keeps ImageNet's classes, as the untouched tower saw them; with them,
+photos of classes that no caption tells of can be made up (the way `train_clip.World` does) and talked about."""
 
 import math
 import random

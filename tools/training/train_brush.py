@@ -2,8 +2,8 @@
 
 Flow matching on pixels with x-prediction (Li and He, Back to Basics: Let Denoising Generative Models Denoise, 2025).
 Resumes from its last checkpoint by the same command, or else goes on from the weights that ship; writes a sheet of fixed
-prompts as it goes. What was trained on smaller pictures is `grown` and goes on with larger ones: that costs no more, since
-the patches stay 64."""
+prompts as it goes. What was trained on smaller pictures is `grown` and goes on with larger ones: that costs a fifth more,
+since the patches stay 64."""
 
 import argparse
 import json
