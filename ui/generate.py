@@ -76,13 +76,14 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
     def show(snapshot: jobs.Snapshot) -> parts.Updates:
         if isinstance(snapshot.result, Pictures):
             made = zip(snapshot.result.pictures, snapshot.result.recipes, strict=True)
-            paths = [files.png(one, recipe) for one, recipe in made]
+            named = [(files.png(one, recipe), recipe["prompt"]) for one, recipe in made]  # with alternative texts
+            first = named[0][0]  # the one to download and to send
             return {
                 preview: gr.update(visible=False),
-                gallery: gr.update(value=paths, visible=True, selected_index=0),  # the one to download and to send
+                gallery: gr.update(value=named, visible=True, selected_index=0),
                 detail: _detail(snapshot.result),
-                picture: paths[0],
-                download: gr.update(value=paths[0], interactive=True),
+                picture: first,
+                download: gr.update(value=first, interactive=True),
             }
         if snapshot.finished:  # without a picture, and the one before has given way to the preview, if there was any
             nothing = {detail: parts.empty(text("generate.empty"))} if isinstance(snapshot.event, Partial) else {}

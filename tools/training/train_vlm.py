@@ -29,14 +29,17 @@ from transformers import (
     LlavaProcessor,
     PreTrainedTokenizerFast,
 )
+from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from tools.training import features
 from tools.training.aids import Aids, Names, covers, spoken, told
 from tools.training.features import CELLS, FOLDER, rows
 from tools.training.scenes import DESCRIBE, Exchange, Scene, Scenes
+from tools.training.stickers import plural
 from tools.training.synthetic import follow_ups, questions, tidy
 
 WIDTH, LAYERS, HEADS, VOCABULARY, LONGEST = 256, 4, 4, 5000, 512
+LOOKING = (1, 2)  # layers in which names look at their things
 PAD, END, USER, ASSISTANT, IMAGE = range(5)
 SPECIAL = ["<pad>", "<end>", "<user>", "<assistant>", "<image>"]
 TEMPLATE = (
@@ -49,8 +52,8 @@ TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
 )
 SHARES = {  # of the steps
-    "flickr8k": 0.22, "stickers": 0.49, "cells": 0.02, "easy_vqa": 0.03, "daquar": 0.06, "vqa_text": 0.1, "named": 0.02,
-    "made_up": 0.06,
+    "flickr8k": 0.28, "stickers": 0.35, "places": 0.06, "cells": 0.02, "easy_vqa": 0.03, "daquar": 0.06, "vqa_text": 0.1,
+    "named": 0.02, "made_up": 0.08,
 }  # fmt: skip
 BATCH, PEAK, PEAK_TOWER = 8, 1e-3, 2e-4
 HELD_EASY, HELD_DAQUAR, HELD_VQA = 400, 100, 3000  # pictures, pictures, questions kept out of training
@@ -92,7 +95,7 @@ SMALL = set("the and with are his her its for from while this that has have she 
 class Batch(NamedTuple):
     """Pictures halfway up the tower, [8, 112, 14, 14], and for each its conversations. Of photos comes what classes the
     untouched tower saw, [8, 1000]; of sticker scenes what was drawn; of made-up photos which classes to make of them
-    and their names; from what is `blurred` the tower does not learn."""
+    and their names; from what is `frozen` the tower does not learn."""
 
     halfway: torch.Tensor
     talks: list[list[list[Exchange]]]
@@ -100,7 +103,7 @@ class Batch(NamedTuple):
     scenes: list[Scene] | None = None
     made: list[int] | None = None
     names: Sequence[str] = ()
-    blurred: bool = False
+    frozen: bool = False
 
 
 class Source:
@@ -150,6 +153,15 @@ class Source:
             scenes = [self.scenes.scene() for _ in range(BATCH * (1 + (kind == "cells")))]
             halfway = features.halfway(self.tower, [self.scenes.draw(scene) for scene in scenes])
             return Batch(halfway, [self.scenes.talks(s) for s in scenes] if kind == "stickers" else [], scenes=scenes)
+        if kind == "places":  # cells tell sides already; the language model learns to look them up and to compare
+            found: list[tuple[Scene, list[Exchange]]] = []
+            while len(found) < 2 * BATCH:
+                scene = self.scenes.scene()
+                if where := self.scenes.where(scene):
+                    found.append((scene, where[:14]))
+            halfway = features.halfway(self.tower, [self.scenes.draw(scene) for scene, _ in found])
+            talks = [[[one] for one in where] for _, where in found]
+            return Batch(halfway, talks, scenes=[scene for scene, _ in found], frozen=True)
         if kind == "flickr8k":
             chosen = self.next_photos(BATCH)
             seen = [rng.choice(self.flickr)[i] for i in chosen]
@@ -197,7 +209,7 @@ class Source:
             opinion,
             made=made,
             names=called,
-            blurred=kind == "vqa_text",
+            frozen=kind == "vqa_text",
         )
 
 
@@ -283,6 +295,38 @@ def build(vocab_size: int) -> FastVlmForConditionalGeneration:
     return model
 
 
+class Look(NamedTuple):
+    """What a token should attend to, by the places in the sequence, picture and all."""
+
+    picture: int
+    head: int
+    token: int
+    there: list[int]
+
+
+def looks(tokenizer: Tokenizer, packed: tuple[torch.Tensor, ...], scenes: Sequence[Scene]) -> list[Look]:
+    """From a thing's name in a question to the cells that the thing covers, and from where the answer starts to the names."""
+    found: list[Look] = []
+    for i, (scene, tokens, target) in enumerate(zip(scenes, packed[0].tolist(), packed[1].tolist(), strict=True)):
+        cells: dict[str, list[int]] = {}
+        for cell, thing in covers(scene).items():
+            cells.setdefault(thing.name, []).append(1 + cell)
+        ends: dict[int, list[int]] = {}  # the last token of a name -> its cells
+        said = {name: name for name in cells} | {plural(name): name for name in cells}
+        for words in sorted(said, key=len):  # of "car" and "race car" the longer counts
+            ids = tokenizer.encode(words, add_special_tokens=False).ids
+            for end in range(len(ids) - 1, len(tokens)):
+                if target[end] == -100 and tokens[end - len(ids) + 1 : end + 1] == ids:
+                    ends[end] = cells[said[words]]
+        answers: dict[int, list[int]] = {}
+        for end, there in sorted(ends.items()):
+            found.append(Look(i, 0, CELLS + 1 + end, there))
+            answers.setdefault(tokens.index(ASSISTANT, end), []).append(CELLS + 1 + end)
+        for answer, names in answers.items():
+            found += [Look(i, 1, CELLS + 1 + answer, names[:1]), Look(i, 2, CELLS + 1 + answer, names[-1:])]
+    return found
+
+
 Talk = list[tuple[list[int], list[int]]]  # a conversation as token ids: questions and answers
 
 
@@ -325,11 +369,15 @@ def see(model: FastVlmForConditionalGeneration, cells: torch.Tensor, drop: float
 
 
 def losses(
-    model: FastVlmForConditionalGeneration, cells: torch.Tensor, packed: tuple[torch.Tensor, ...]
-) -> torch.Tensor:
-    """The cross-entropy of each token that has a target, in the order of `packed`, [answered tokens]."""
+    model: FastVlmForConditionalGeneration,
+    cells: torch.Tensor,
+    packed: tuple[torch.Tensor, ...],
+    wanted: Sequence[Look] = (),
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The cross-entropy of each token that has a target, in the order of `packed`, [answered tokens]; and how badly tokens
+    attend to what they are `wanted` to."""
     tokens, target, number, place = packed
-    b = len(tokens)
+    b, language, looked = len(tokens), model.model.language_model, torch.zeros(())
     with torch.autocast("cpu", torch.bfloat16):
         x = torch.cat([see(model, cells, 0.1), model.get_input_embeddings()(tokens)], 1)  # [b, 50 + length, 256]
         number = torch.cat([torch.zeros(b, CELLS + 1, dtype=torch.long), number], 1)
@@ -338,12 +386,33 @@ def losses(
         before = torch.ones(length, length, dtype=torch.bool).tril()
         sees = before & ((number[:, None, :] == 0) | (number[:, None, :] == number[:, :, None]))  # [b, query, key]
         mask = torch.zeros(b, 1, length, length, dtype=torch.bfloat16).masked_fill(~sees[:, None], -1e4)
-        hidden = model.model.language_model(inputs_embeds=x, attention_mask=mask, position_ids=place, use_cache=False)[
-            0
-        ]
+        turns = language.rotary_emb(x, place)
+        for i, layer in enumerate(language.layers):
+            if wanted and i in LOOKING:
+                looked = looked + astray(layer, x, turns, sees, wanted) / len(LOOKING)
+            x = layer(x, attention_mask=mask, position_ids=place, position_embeddings=turns)
         asked = target != -100
-        logits = model.lm_head(hidden[:, CELLS + 1 :][asked])  # [answered tokens, vocabulary]
-    return cross_entropy(logits.float(), target[asked], reduction="none")
+        logits = model.lm_head(language.norm(x)[:, CELLS + 1 :][asked])  # [answered tokens, vocabulary]
+    return cross_entropy(logits.float(), target[asked], reduction="none"), looked
+
+
+def astray(
+    layer: nn.Module, x: torch.Tensor, turns: tuple[torch.Tensor, ...], sees: torch.Tensor, wanted: Sequence[Look]
+) -> torch.Tensor:
+    """How little of the attention of a layer's heads goes where it is `wanted`: without this, answers are learnt from all
+    cells at once, and nothing is ever looked up."""
+    attention, x = layer.self_attn, layer.input_layernorm(x)
+    query, key = (
+        project(x).unflatten(-1, (HEADS, -1)).transpose(1, 2) for project in (attention.q_proj, attention.k_proj)
+    )  # [b, heads, length, side]
+    query, key = apply_rotary_pos_emb(query, key, *turns)
+    line, head, at, there = zip(*wanted, strict=True)
+    score = (query @ key.transpose(-1, -2))[line, head, at].float() * attention.scaling  # [looks, length]
+    share = score.masked_fill(~sees[line, at], -1e4).log_softmax(-1)
+    right = torch.zeros_like(share, dtype=torch.bool)
+    for row, keys in zip(right, there, strict=True):
+        row[keys] = True
+    return -share.masked_fill(~right, -1e4).logsumexp(-1).mean()
 
 
 def loss_of(
@@ -355,7 +424,7 @@ def loss_of(
         return tokenizer.encode(text, add_special_tokens=False).ids
 
     words: list[list[list[int]]] = []
-    with torch.set_grad_enabled(not (batch.made or batch.blurred)):
+    with torch.set_grad_enabled(not (batch.made or batch.frozen)):
         cells = cells_of(model, batch.halfway)
         if batch.made:
             cells, part = aids.made_up(cells, batch.made)
@@ -363,10 +432,13 @@ def loss_of(
                 [ids(name) * int(here) for (here,) in where]
                 for name, where in zip(batch.names, part.tolist(), strict=True)
             ]
-    said = losses(model, cells, pack(encode(tokenizer, batch.talks))).mean() if batch.talks else torch.zeros(())
-    aided = torch.zeros(())
-    if batch.scenes:
-        aided = aids.scenes(cells, batch.scenes)
+    said, aided = torch.zeros(()), torch.zeros(())
+    if batch.talks:
+        packed = pack(encode(tokenizer, batch.talks))
+        each, looked = losses(model, cells, packed, looks(tokenizer, packed, batch.scenes) if batch.scenes else ())
+        said, aided = each.mean(), 0.3 * looked
+    if batch.scenes and not batch.frozen:
+        aided = aided + aids.scenes(cells, batch.scenes)
         shown = [covers(scene) for scene in batch.scenes]
         words = [[ids(told(one[j])) if j in one else [] for j in range(CELLS)] for one in shown]
     elif batch.opinion is not None:
@@ -466,11 +538,12 @@ class Run:
         self.saved = time.time()
 
 
-def train(data: Path, minutes: float, out: Path, start: Path | None) -> None:
+def train(data: Path, minutes: float, out: Path, start: Path | None, only: Sequence[str] = ()) -> None:
     run = Run(data, FOLDER / "vlm.pt", start)
+    shares = {kind: share for kind, share in SHARES.items() if not only or kind in only}
     recent: dict[str, list[float]] = {}
     while (spent := run.minutes()) < minutes:
-        kind = run.source.rng.choices(list(SHARES), list(SHARES.values()))[0]
+        kind = run.source.rng.choices(list(shares), list(shares.values()))[0]
         said, aided = loss_of(run.model, run.aids, run.tokenizer, run.source.batch(kind))
         run.learn(said + aided, max(0.01, 0.5 + 0.5 * math.cos(math.pi * spent / minutes)))
         for name, loss in ((kind, said), (f"{kind}, aids", aided)):
@@ -509,11 +582,12 @@ def main() -> None:
     parser.add_argument(
         "--start", type=Path, help="a checkpoint or a model's folder to start from where there is none yet"
     )
+    parser.add_argument("--only", nargs="+", choices=SHARES, default=(), help="steps of these kinds and no others")
     options = parser.parse_args()
     torch.manual_seed(0)
     features.ensure(options.data, "means")
     features.ensure(options.data, "halfway")
-    train(options.data, options.minutes, options.out, options.start)
+    train(options.data, options.minutes, options.out, options.start, options.only)
 
 
 if __name__ == "__main__":
