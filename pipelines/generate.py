@@ -43,18 +43,18 @@ def stream(
     seeds = tuple((first + i) % 2**64 for i in range(count))
     yield from runtime.prepare(row)
     with runtime.lend(row) as loaded:
-        notes = (*_cut(loaded, prompt), *_strange(loaded, prompt))
+        drawn, notes = _read(loaded, prompt)
         pictures = []
         for i, one in enumerate(seeds):
             yield Progress("drawing", 0, settings["steps"], {"picture": i + 1, "pictures": count})
-            pictures.append((yield from FAMILIES[row.family](loaded, settings, one)))
+            pictures.append((yield from FAMILIES[row.family](loaded, settings | {"prompt": drawn}, one)))
         recipe = {"model": row.id, "revision": hub.revision(row), "device": str(loaded.device), **settings}
         yield Pictures(
             **runtime.made(loaded, start),
             pictures=tuple(pictures),
             seeds=seeds,
             recipes=tuple({**recipe, "seed": str(one), "torch": torch.__version__} for one in seeds),
-            notes=notes,
+            notes=(*_cut(loaded, prompt), *notes),
         )
 
 
@@ -94,13 +94,18 @@ def _cut(loaded: Loaded, prompt: str) -> Generator[str, None, None]:
         yield text("notes.prompt_cut", cut=prompt[words[room][0] :])
 
 
-def _strange(loaded: Loaded, prompt: str) -> Generator[str, None, None]:
-    """A note with the words of the prompt that a small model has not learned."""
-    if loaded.learned:
-        words, nearest = loaded.learned.strange(prompt, loaded.model.text_encoder, loaded.tokenizer)
-        if words:
-            quoted = ", ".join(f"“{word}”" for word in words)
-            yield text("notes.not_learned", words=quoted, things=loaded.learned.things, nearest=", ".join(nearest))
+def _read(loaded: Loaded, prompt: str) -> tuple[str, list[str]]:
+    """The prompt in the words that a small model has learned, and notes on what is different."""
+    if not loaded.learned:
+        return prompt, []
+    read, notes = loaded.learned.read(prompt, loaded.model.text_encoder, loaded.tokenizer), []
+    if read.taken:
+        notes.append(text("notes.taken_for", names=", ".join(f"{part} → {name}" for part, name in read.taken)))
+    if read.strange:
+        words = ", ".join(f"“{word}”" for word in read.strange)
+        nearest = ", ".join(read.nearest)
+        notes.append(text("notes.not_learned", words=words, things=loaded.learned.things, nearest=nearest))
+    return read.prompt, notes
 
 
 def generator_seed(seed: int) -> int:

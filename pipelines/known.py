@@ -1,17 +1,29 @@
-"""What a small text-to-image model has learned to draw, and which words of a prompt it has not."""
+"""What a small text-to-image model has learned to draw, and a prompt in the words that it has learned."""
 
+import functools
 import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 FILE = "known.safetensors"
-ALIKE = 0.74  # least cosine of a part of a prompt to a known name: nineteen in twenty training captions are above
+ALIKE = 0.74  # cosine of a part of a prompt to a name from which on they mean the same
+NEAR = 0.5  # … and from which on it is worth drawing in its stead
+
+
+class Reading(NamedTuple):
+    """A prompt in a model's own words: `taken` pairs parts of what was asked with the names they are taken for; the
+    `strange` ones among them are like no name, and `nearest` are the three things that are least unlike."""
+
+    prompt: str
+    taken: list[tuple[str, str]]
+    strange: list[str]
+    nearest: list[str]
 
 
 @dataclass(frozen=True)
@@ -24,20 +36,44 @@ class Known:
     around: frozenset[str]
     things: int
 
-    def parts(self, prompt: str) -> list[str]:
-        """The runs of words of a prompt that are not `around` names."""
-        words = re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)?", prompt)
-        marked = "".join("\n" if word.lower() in self.around else f" {word}" for word in words)
-        return [part.strip() for part in marked.split("\n") if part.strip()]
+    def parts(self, prompt: str) -> list[tuple[int, int]]:
+        """Where a prompt has runs of words that are not `around` names: starts and ends."""
+        runs: list[tuple[int, int]] = []
+        for word in re.finditer(r"[^\W\d_]+(?:'[^\W\d_]+)?", prompt):
+            if word.group().lower() in self.around:
+                continue
+            if runs and not prompt[runs[-1][1] : word.start()].strip(" -"):
+                runs[-1] = runs[-1][0], word.end()
+            else:
+                runs.append(word.span())
+        return runs
 
-    def strange(self, prompt: str, encoder: Any, tokenizer: Any) -> tuple[list[str], list[str]]:
-        """The parts of a prompt that are like no known name (all of it where it names nothing), and the three things
-        nearest to them."""
-        parts = self.parts(prompt) or [prompt.strip()]
-        alike = embed(parts, encoder, tokenizer) @ self.vectors.T  # [parts, names]
-        unlike = [i for i, best in enumerate(alike.max(1).values.tolist()) if best < ALIKE]
-        nearest = alike[unlike, : self.things].max(0).values.topk(3).indices.tolist() if unlike else []
-        return list(dict.fromkeys(parts[i] for i in unlike)), [self.names[i] for i in nearest]
+    @functools.cached_property
+    def learned(self) -> set[str]:
+        """The names as they stand in a prompt, without the words around: "pizza" of "slice of pizza"."""
+        return {name[start:end] for name in self.names for start, end in self.parts(name)}
+
+    def read(self, prompt: str, encoder: Any, tokenizer: Any) -> Reading:
+        """Each part of a prompt that is no name becomes the name nearest in meaning to it, or to one of its words."""
+        parts = self.parts(prompt)
+        spans = [(start, end) for start, end in parts if prompt[start:end].lower() not in self.learned]
+        whole = torch.tensor([name in self.learned for name in self.names])  # "snake", not "green snake"
+        if not parts and not {*re.findall(r"\w+", prompt.lower())} & {*self.names}:  # but "an orange" is a thing
+            spans = [(0, len(prompt))]  # nothing is named: all of it is strange
+        taken, strange, unlike = {}, {}, []
+        for start, end in reversed(spans):
+            part = prompt[start:end]
+            alike = embed([part, *part.split()], encoder, tokenizer) @ self.vectors.T  # [1 + words, names]
+            best = alike.masked_fill(~whole, -1).max(1)
+            row = 0 if best.values[0] >= ALIKE else int(best.values.argmax())  # "kitten" of "fluffy kitten"
+            if parts and best.values[row] >= NEAR:
+                taken[part] = self.names[int(best.indices[row])]
+                prompt = prompt[:start] + taken[part] + prompt[end:]
+            if best.values[row] < ALIKE:
+                strange[part] = True
+                unlike.append(alike[0, : self.things])
+        nearest = torch.stack(unlike).max(0).values.topk(3).indices.tolist() if unlike else []
+        return Reading(prompt, [*taken.items()][::-1], [*strange][::-1], [self.names[i] for i in nearest])
 
 
 def read(folder: Path) -> Known | None:

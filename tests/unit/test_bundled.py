@@ -130,12 +130,24 @@ def test_the_part_of_a_prompt_that_is_cut_is_said() -> None:
 
 @pytest.mark.parametrize(
     ("prompt", "strange"),
-    [("a photo of Paris at night", ["Paris", "night"]), ("a woman in a red dress", ["woman"]), ("blue", ["blue"]),
+    [("a photo of Paris at night", ["Paris", "night"]), ("a woman in a red dress", ["woman"]), ("blue", ["blue"]), ("an orange", []),
      ("一只猫", ["一只猫"]), ("two blue cups of coffee on a pink background", []), ("a puppy to the left of a bike", [])],
 )  # fmt: skip
 def test_words_that_the_brush_has_not_learned_are_said(prompt: str, strange: list[str]) -> None:
     notes = pipelines.task("generate").run(prompt, steps=1).notes
     assert [word for note in notes for word in re.findall("“(.+?)”", note)] == strange
+
+
+def test_a_word_that_the_brush_has_not_seen_is_taken_for_one_that_it_has() -> None:
+    draw = pipelines.task("generate").run
+    asked = draw("a big fluffy kitten", seed=1, steps=1)
+    (note,) = asked.notes
+    name = note.partition("fluffy kitten → ")[2].removesuffix(".")
+    assert "kitten" not in name
+    assert asked.recipes[0]["prompt"] == "a big fluffy kitten"
+    known = draw(f"a big {name}", seed=1, steps=1)
+    assert known.notes == ()
+    assert known.pictures[0].tobytes() == asked.pictures[0].tobytes()
 
 
 def test_closing_the_stream_stops_the_work_at_once() -> None:

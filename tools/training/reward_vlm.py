@@ -33,7 +33,7 @@ from tools.training.train_vlm import (
     see,
 )
 
-SAMPLES, LONGEST, SLOWER = 5, 22, 0.4  # captions a photo, tokens a caption, rate as a share of the first training's
+SAMPLES, LONGEST, SLOWER = 5, 22, 0.3  # captions a photo, tokens a caption, rate as a share of the first training's
 MIX = {
     "reward": 0.36, "flickr8k": 0.04, "stickers": 0.3, "places": 0.08, "easy_vqa": 0.02, "daquar": 0.05, "vqa_text": 0.09,
     "named": 0.02, "made_up": 0.04,

@@ -245,12 +245,16 @@ def _save(
 
 
 def learned(texts: Texts) -> known.Known:
-    """The names of the common things, and the words that stand around them in captions and in people's prompts."""
-    art = Art(packages.npm("@iconify-json/fluent-emoji-flat"), common=True)
-    called = [[*art.names[icon], *art.near[icon]] for icon in art.names]
+    """The names of things, those of the common ones first, and the words that stand around them in captions and in
+    people's prompts."""
+    every = Art(packages.npm("@iconify-json/fluent-emoji-flat"))
+    called = [[*every.names[icon], *every.near[icon]] for icon in every.common]
     more = [name for names in called for name in (*names[1:], plural(names[0]))]
-    names = list(dict.fromkeys([*(names[0] for names in called), *more]))
-    around = {word for part in (PAINTS, GROUNDS, NUMBERS, PLACES, *ALSO.values()) for words in part for word in words.split()}
+    rest = [name for icon in every.names if icon not in every.common for name in every.names[icon]]
+    names = list(dict.fromkeys([*(names[0] for names in called), *more, *rest]))
+    around = {
+        word for part in (PAINTS, GROUNDS, NUMBERS, PLACES, *ALSO.values()) for words in part for word in words.split()
+    }
     vectors = known.embed(names, texts.encoder, texts.tokenizer)
     return known.Known(names, vectors, frozenset(around | AROUND), len(called))
 
