@@ -68,14 +68,13 @@ class Captions:
 
 
 def taught(model: BertModel, tokenizer: BertTokenizerFast) -> BertModel:
-    """A copy of `model` that tells sides; about five minutes on two cores."""
-    student = copy.deepcopy(model).train().requires_grad_(True)
+    """A copy of `model` that tells sides; eight minutes on two cores. No dropout: its vectors are to be the same."""
+    student = copy.deepcopy(model).requires_grad_(True)
     student.embeddings.requires_grad_(False)
     captions, ways = Captions(list(tokenizer.get_vocab()), 0), directions(model.config.hidden_size)
-    held = [encoded(tokenizer, Captions(captions.words, 1).some(256))]
+    held, sides = encoded(tokenizer, Captions(captions.words, 1).some(256))
     optimizer = torch.optim.AdamW([p for p in student.parameters() if p.requires_grad], lr=RATE, weight_decay=0.01)
     started = time.time()
-    student.eval()  # no dropout: the vectors are to be the same
 
     def loss_of(batch: dict[str, torch.Tensor], sides: torch.Tensor) -> torch.Tensor:
         with torch.autocast("cpu", torch.bfloat16):
@@ -93,15 +92,14 @@ def taught(model: BertModel, tokenizer: BertTokenizerFast) -> BertModel:
         loss.backward()
         optimizer.step()
         if step % 100 == 0 or step == STEPS - 1:
+            there = sides.abs().sum(-1) > 0
             with torch.no_grad():
-                batch, sides = held[0]
-                vectors = student(**batch).last_hidden_state
-                there = sides.abs().sum(-1) > 0
-                read = (vectors - model(**batch).last_hidden_state)[there] @ ways.T / FAR**2
-                right = (read * sides[there]).sum(-1) > 0.5
-                print(f"{time.time() - started:.0f} s, step {step}: held-out loss {loss_of(batch, sides):.4f}, "
-                      f"words that tell their side {right.float().mean():.3f}", flush=True)  # fmt: skip
-    return student.eval().requires_grad_(False)
+                added = (student(**held).last_hidden_state - model(**held).last_hidden_state)[there]
+                right = (added @ ways.T / FAR**2 * sides[there]).sum(-1) > 0.5
+                lost = loss_of(held, sides)
+            print(f"{time.time() - started:.0f} s, step {step}: held-out loss {lost:.4f}, "
+                  f"words that tell their side {right.float().mean():.3f}", flush=True)  # fmt: skip
+    return student.requires_grad_(False)
 
 
 def text_encoder() -> tuple[BertModel, BertTokenizerFast]:

@@ -252,9 +252,8 @@ def learned(texts: Texts) -> known.Known:
     more = [name for names in called for name in (*names[1:], plural(names[0]))]
     rest = [name for icon in every.names if icon not in every.common for name in every.names[icon]]
     names = list(dict.fromkeys([*(names[0] for names in called), *more, *rest]))
-    around = {
-        word for part in (PAINTS, GROUNDS, NUMBERS, PLACES, *ALSO.values()) for words in part for word in words.split()
-    }
+    said = [*PAINTS, *GROUNDS, *NUMBERS, *PLACES, *(other for others in ALSO.values() for other in others)]
+    around = {word for words in said for word in words.split()}
     vectors = known.embed(names, texts.encoder, texts.tokenizer)
     return known.Known(names, vectors, frozenset(around | AROUND), len(called))
 
