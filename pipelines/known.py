@@ -60,7 +60,7 @@ class Known:
         whole = torch.tensor([name in self.learned for name in self.names])  # "snake", not "green snake"
         if not parts and not {*re.findall(r"\w+", prompt.lower())} & {*self.names}:  # but "an orange" is a thing
             spans = [(0, len(prompt))]  # nothing is named: all of it is strange
-        taken, strange, unlike = {}, {}, []
+        taken, unlike = {}, {}
         for start, end in reversed(spans):
             part = prompt[start:end]
             alike = embed([part, *part.split()], encoder, tokenizer) @ self.vectors.T  # [1 + words, names]
@@ -70,10 +70,9 @@ class Known:
                 taken[part] = self.names[int(best.indices[row])]
                 prompt = prompt[:start] + taken[part] + prompt[end:]
             if best.values[row] < ALIKE:
-                strange[part] = True
-                unlike.append(alike[0, : self.things])
-        nearest = torch.stack(unlike).max(0).values.topk(3).indices.tolist() if unlike else []
-        return Reading(prompt, [*taken.items()][::-1], [*strange][::-1], [self.names[i] for i in nearest])
+                unlike[part] = alike[0, : self.things]
+        nearest = torch.stack([*unlike.values()]).max(0).values.topk(3).indices.tolist() if unlike else []
+        return Reading(prompt, [*taken.items()][::-1], [*unlike][::-1], [self.names[i] for i in nearest])
 
 
 def read(folder: Path) -> Known | None:

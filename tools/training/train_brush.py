@@ -30,7 +30,7 @@ SIDE = 8  # patches a side
 BLUR = 0.5  # the most noise on token vectors, in their own deviation
 FASTER = 2  # Muon's rate, in AdamW's
 AROUND = set(  # words of prompts that say how, not what
-    "a an the one and or with in on at of to from by for is are there it its this that some next beside behind under over near "
+    "a an the one and or with in on at of to from by for is are there it its this that some behind near "
     "sticker picture photo photograph image drawing draw drawn painting illustration icon emoji background show me please "
     "big small large little tiny huge tall cute nice beautiful pretty happy bright dark light plain simple flat colorful "
     "colourful colored coloured grey golden gold very piece slice bowl bowls cup cups glass mug bunch loaf pair ear ears head face".split()
