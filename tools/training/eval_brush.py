@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
+from numpy.typing import NDArray
 from PIL.Image import Image as Picture
 
 from pipelines import catalog, generate
 from pipelines.results import Partial
 from tools.training import packages
 from tools.training.recognise import Recogniser, check, colour, count, countable
-from tools.training.stickers import NUMBERS, PAINTS, PLACES, SIZE, Art, article, held_out, plural
+from tools.training.stickers import ANY_COLOUR, NUMBERS, PAINTS, PLACES, SIZE, Art, Sampler, article, held_out, plural
 
 SYNONYMS = {  # words of no training caption -> icon
     "puppy": "dog-face", "kitten": "cat-face", "bunny": "rabbit-face", "automobile": "automobile", "bike": "bicycle",
@@ -27,6 +28,7 @@ SYNONYMS = {  # words of no training caption -> icon
     "serpent": "snake", "seagull": "bird", "cottage": "house", "blaze": "fire", "notebook computer": "laptop",
 }  # fmt: skip
 
+PATCHES = 8  # a side, of what the brush draws
 Figures = dict[str, float]
 
 
@@ -105,22 +107,21 @@ class Bench:
         return {**shares, "n": len(prompts)}
 
     def negative(self) -> Figures:
-        """How often a colour goes when the negative prompt names it, against naming something else."""
-        pictures = self.draw([article(self.name(icon)) for icon in self.few])
-        named = [(icon, colour(picture)) for icon, picture in zip(self.few, pictures, strict=True)]
-        named = [(icon, paint) for icon, paint in named if paint not in ("", "gray", "black")]
+        """How often a thing that comes in any colour has another one when the negative prompt names the colour that it had,
+        against when that names something else."""
+        icons = [icon for icon in self.art.names if icon in ANY_COLOUR][: len(self.icons) // 2]
+        prompts = [article(self.name(icon)) for icon in icons]
+        drawn = [(i, colour(picture)) for i, picture in enumerate(self.draw(prompts))]
+        drawn = [(i, paint) for i, paint in drawn if paint not in ("", "gray", "black")]
 
-        def gone(negatives: list[str]) -> float:
-            drawn = [
-                generate.run(article(self.name(icon)), seed=self.few.index(icon), negative=negative).pictures[0]
-                for (icon, _), negative in zip(named, negatives, strict=True)
-            ]
-            return float(np.mean([colour(p) != paint for p, (_, paint) in zip(drawn, named, strict=True)]))
+        def gone(named: Callable[[str], str]) -> float:
+            again = [generate.run(prompts[i], seed=i, negative=named(paint)).pictures[0] for i, paint in drawn]
+            return float(np.mean([colour(p) != paint for p, (_, paint) in zip(again, drawn, strict=True)]))
 
         return {
-            "colour gone when the negative prompt names it": gone([f"{paint}" for _, paint in named]),
-            "when it names a helicopter": gone(["a helicopter"] * len(named)),
-            "n": len(named),
+            "colour gone when the negative prompt names it": gone(str),
+            "when it names a helicopter": gone(lambda _: "a helicopter"),
+            "n": len(drawn),
         }
 
     def seeds(self) -> Figures:
@@ -167,8 +168,22 @@ class Bench:
         return {"root mean square difference (0 to 1), median": float(np.median([apart for _, apart in found])),
                 "least": float(min(apart for _, apart in found)), "n": len(found)}  # fmt: skip
 
+    def seams(self) -> Figures:
+        """How much neighbouring pixels differ across the patches' edges, against elsewhere: 1 where no edge is seen."""
+        scenes = Sampler(self.art, (1, 0, 0, 0), seed=1)
+        art = np.stack([self.art.draw(scenes.scene(), SIZE) for _ in self.singles])
+        drawn = np.stack([np.asarray(picture) for picture in self.singles])
+        return {"across edges, of elsewhere": _edges(drawn), "of the art": _edges(art), "n": len(drawn)}
+
     def recogniser(self) -> Figures:
         return check(self.see)
+
+
+def _edges(pictures: NDArray[np.uint8]) -> float:
+    """The mean difference of neighbouring pixels of [n, SIZE, SIZE, 3] across the patches' edges over that elsewhere."""
+    steps = [np.abs(np.diff(pictures.astype(float), axis=axis)).mean((0, 3 - axis, 3)) for axis in (1, 2)]
+    mean, edge = np.mean(steps, 0), np.arange(1, SIZE) % (SIZE // PATCHES) == 0
+    return float(mean[edge].mean() / mean[~edge].mean())
 
 
 def _most(one: Picture, other: Picture) -> float:
@@ -187,6 +202,7 @@ MEASURES: dict[str, Callable[[Bench], Figures]] = {
     "Steps": Bench.steps,
     "First preview": Bench.first_preview,
     "Nearest art of the training": Bench.neighbours,
+    "Seams: difference of neighbouring pixels": Bench.seams,
     "The recogniser on true art": Bench.recogniser,
 }
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
 from tools.training import packages
+from tools.training.precision import autocast
 
 ARCHITECTURE, SIZE, CELLS, WIDTH = "tf_efficientnet_lite0", 224, 49, 1280
 LOWER_BLOCKS, HALFWAY = 5, (112, 14, 14)  # the lower part of the tower and the shape of what it gives
@@ -110,16 +111,16 @@ def upper(tower: torch.nn.Module, halfway: torch.Tensor) -> torch.Tensor:  # [n,
     return cells.flatten(2).transpose(1, 2)
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def halfway(tower: torch.nn.Module, pictures: Sequence[Image.Image]) -> torch.Tensor:  # [n, 112, 14, 14]
     batch = torch.stack([pixels(picture) for picture in pictures]).to(memory_format=torch.channels_last)
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         return lower(tower, batch).float()
 
 
 @torch.inference_mode()
 def means(tower: torch.nn.Module, pictures: Sequence[Image.Image]) -> torch.Tensor:  # [n, 1280]
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         return upper(tower, halfway(tower, pictures)).float().mean(1)
 
 

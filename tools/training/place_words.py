@@ -14,6 +14,7 @@ from torch.nn.functional import mse_loss
 from transformers import BertModel, BertTokenizerFast
 
 from tools.training import packages
+from tools.training.precision import autocast
 from tools.training.stickers import PLACES, Art, Piece, Sampler, article, placed, told
 
 TOKENS = 16
@@ -77,7 +78,7 @@ def taught(model: BertModel, tokenizer: BertTokenizerFast) -> BertModel:
     started = time.time()
 
     def loss_of(batch: dict[str, torch.Tensor], sides: torch.Tensor) -> torch.Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             with torch.no_grad():
                 aim = model(**batch).last_hidden_state.float() + sides @ ways
             vectors = student(**batch).last_hidden_state.float()
@@ -102,13 +103,17 @@ def taught(model: BertModel, tokenizer: BertTokenizerFast) -> BertModel:
     return student.requires_grad_(False)
 
 
-def text_encoder() -> tuple[BertModel, BertTokenizerFast]:
-    """MiniLM, taught; with its vocabulary cut to what English is written in: rare words stay whole, since in pieces they
-    mean nothing to it."""
+def text_encoder(ships: Path = Path("assets/models/quartet-brush")) -> tuple[BertModel, BertTokenizerFast]:
+    """MiniLM, taught, the one that ships if there is one; with its vocabulary cut to what English is written in: rare words
+    stay whole, since in pieces they mean nothing to it."""
     target = packages.BUILD / "brush" / "text_encoder"
     if not (target / "model.safetensors").exists():
         model, tokenizer = minilm(target)
-        taught(model, tokenizer).save_pretrained(target)
+        shipped = ships / "text_encoder"
+        known = (
+            BertModel.from_pretrained(shipped, dtype=torch.float32) if shipped.exists() else taught(model, tokenizer)
+        )
+        known.save_pretrained(target)
     model = BertModel.from_pretrained(target)
     return model.eval().requires_grad_(False), _tokenizer(target)
 

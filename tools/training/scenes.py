@@ -139,6 +139,8 @@ class Scenes:
 
     def caption(self, scene: Scene) -> str:
         rng, groups = self.rng, self.groups(scene)
+        if len(scene.things) > 2:
+            groups.sort(key=lambda group: group[0].x)  # an order that can be seen
         said = [article(t.words) if n == 1 else f"{WORDS[n]} {plural(t.words)}" for t, n in groups]
         place = relation(*scene.things) if len(scene.things) == len(groups) == 2 else ""
         if place and rng.random() < 0.8:
@@ -196,6 +198,10 @@ class Scenes:
             (f"{which} {either(place)} the {b.name}?", place.replace("to the ", "").replace(" of", "")),
             *[(f"what is {said[place]} the {b.name}?", a.name)] * alone,
         ]
+
+    def counts(self, scene: Scene) -> list[Exchange]:
+        """How many there are, where there are several of a thing."""
+        return self.exchanges(scene)["count"] if any(n > 1 for _, n in self.groups(scene)) else []
 
     def where(self, scene: Scene) -> list[Exchange]:
         """In which part of the picture each thing is, and where it is seen from each other, in any order."""

@@ -26,6 +26,7 @@ from transformers import AutoTokenizer, BertModel, PreTrainedTokenizerFast
 from pipelines.classify import filled
 from tools.training import features, packages, words
 from tools.training.features import FOLDER, rows
+from tools.training.precision import autocast
 
 DIM, WIDTH, LAYERS, CONTEXT, VOCABULARY = 256, 256, 4, 32, 14_000
 TEMPLATES = ["{}", "a photo of a {}.", "a photo of the {}.", "a picture of {} in the scene."]
@@ -107,7 +108,7 @@ def encode_minilm(lines: list[str]) -> torch.Tensor:  # [n, 384], unit length
         batch = tokenizer(
             [lines[j] for j in order[i : i + 128]], padding=True, truncation=True, max_length=64, return_tensors="pt"
         )
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             hidden = model(**batch).last_hidden_state.float()  # [b, length, 384]
         mask = batch["attention_mask"][..., None]
         out[order[i : i + 128]] = normalize((hidden * mask).sum(1) / mask.sum(1), dim=-1)
@@ -262,7 +263,7 @@ def align(data: Path, steps: int = 2000) -> tuple[ImageHead, TextHead, torch.Ten
         for step in range(steps):
             for group in optimizer.param_groups:
                 group["lr"] = 1e-3 * schedule(step, steps)
-            with torch.autocast("cpu", torch.bfloat16):
+            with autocast():
                 i, seen, opinion = world.photos(384)
                 unreal, guess = world.made_up(512)
                 chosen = world.some_nodes(600)
@@ -357,7 +358,7 @@ def read(model: nn.Module, tokens: torch.Tensor) -> torch.Tensor:  # [n, length]
     """The causal text tower on sequences shorter than its context: padding behind the end changes nothing."""
     tower = model.text
     mask, tower.attn_mask = tower.attn_mask, tower.attn_mask[: tokens.shape[1], : tokens.shape[1]]
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         out = tower(tokens)
     tower.attn_mask = mask
     return normalize(out.float(), dim=-1)

@@ -18,6 +18,7 @@ from torch.nn.functional import cosine_similarity, kl_div
 
 from tools.training import features
 from tools.training.features import rows
+from tools.training.precision import autocast
 
 FROZEN_BLOCKS, BATCH, RATE = 3, 16, 1e-4
 KERNELS = [Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS]
@@ -80,7 +81,7 @@ def train(data: Path, minutes: float) -> None:
         pictures = [spoilt(opened[kind](named[kind][i]), rng) for kind, i in chosen]
         batch = torch.stack([features.pixels(picture) for picture in pictures]).to(memory_format=torch.channels_last)
         target = torch.stack([wanted[kind][i] for kind, i in chosen])  # [batch, 1280]
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             seen = tower.forward_features(batch)  # [batch, 1280, 7, 7]
         seen = seen.float().mean((2, 3))
         apart = 1 - cosine_similarity(seen / spread, target / spread).mean()

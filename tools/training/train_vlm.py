@@ -6,6 +6,7 @@ the upper part learns along. Resumes from its checkpoint by the same command."""
 
 import argparse
 import gzip
+import itertools
 import json
 import math
 import random
@@ -31,11 +32,13 @@ from transformers import (
 )
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
+from pipelines.device import pick
 from tools.training import features
 from tools.training.aids import Aids, Names, covers, spoken, told
 from tools.training.features import CELLS, FOLDER, rows
-from tools.training.scenes import DESCRIBE, Exchange, Scene, Scenes
-from tools.training.stickers import plural
+from tools.training.precision import autocast, muon
+from tools.training.scenes import DESCRIBE, WORDS, Exchange, Scene, Scenes
+from tools.training.stickers import PAINTS, Thing, plural
 from tools.training.synthetic import follow_ups, questions, tidy
 
 WIDTH, LAYERS, HEADS, VOCABULARY, LONGEST = 256, 4, 4, 5000, 512
@@ -52,10 +55,11 @@ TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
 )
 SHARES = {  # of the steps
-    "flickr8k": 0.28, "stickers": 0.35, "places": 0.06, "cells": 0.02, "easy_vqa": 0.03, "daquar": 0.06, "vqa_text": 0.1,
-    "named": 0.02, "made_up": 0.08,
+    "flickr8k": 0.3, "stickers": 0.26, "places": 0.04, "counts": 0.03, "cells": 0.02, "easy_vqa": 0.03, "daquar": 0.06,
+    "vqa_text": 0.14, "named": 0.02, "made_up": 0.1,
 }  # fmt: skip
 BATCH, PEAK, PEAK_TOWER = 8, 1e-3, 2e-4
+AVERAGED = 0.997  # of the average of weights stays at each step
 HELD_EASY, HELD_DAQUAR, HELD_VQA = 400, 100, 3000  # pictures, pictures, questions kept out of training
 CROPS = ("plain", "crop", "crop2")
 
@@ -153,14 +157,18 @@ class Source:
             scenes = [self.scenes.scene() for _ in range(BATCH * (1 + (kind == "cells")))]
             halfway = features.halfway(self.tower, [self.scenes.draw(scene) for scene in scenes])
             return Batch(halfway, [self.scenes.talks(s) for s in scenes] if kind == "stickers" else [], scenes=scenes)
-        if kind == "places":  # cells tell sides already; the language model learns to look them up and to compare
+        if kind in (
+            "places",
+            "counts",
+        ):  # cells tell sides and things already; the language model learns to look them up
+            ask = self.scenes.where if kind == "places" else self.scenes.counts
             found: list[tuple[Scene, list[Exchange]]] = []
             while len(found) < 2 * BATCH:
                 scene = self.scenes.scene()
-                if where := self.scenes.where(scene):
-                    found.append((scene, where[:14]))
+                if exchanges := ask(scene):
+                    found.append((scene, exchanges[:14]))
             halfway = features.halfway(self.tower, [self.scenes.draw(scene) for scene, _ in found])
-            talks = [[[one] for one in where] for _, where in found]
+            talks = [[[one] for one in exchanges] for _, exchanges in found]
             return Batch(halfway, talks, scenes=[scene for scene, _ in found], frozen=True)
         if kind == "flickr8k":
             chosen = self.next_photos(BATCH)
@@ -296,35 +304,68 @@ def build(vocab_size: int) -> FastVlmForConditionalGeneration:
 
 
 class Look(NamedTuple):
-    """What a token should attend to, by the places in the sequence, picture and all."""
+    """What a token should attend to, by the places in the sequence, picture and all: each group of keys alike."""
 
     picture: int
     head: int
     token: int
-    there: list[int]
+    there: list[list[int]]
 
 
-def looks(tokenizer: Tokenizer, packed: tuple[torch.Tensor, ...], scenes: Sequence[Scene]) -> list[Look]:
-    """From a thing's name in a question to the cells that the thing covers, and from where the answer starts to the names."""
-    found: list[Look] = []
-    for i, (scene, tokens, target) in enumerate(zip(scenes, packed[0].tolist(), packed[1].tolist(), strict=True)):
-        cells: dict[str, list[int]] = {}
-        for cell, thing in covers(scene).items():
-            cells.setdefault(thing.name, []).append(1 + cell)
-        ends: dict[int, list[int]] = {}  # the last token of a name -> its cells
-        said = {name: name for name in cells} | {plural(name): name for name in cells}
-        for words in sorted(said, key=len):  # of "car" and "race car" the longer counts
-            ids = tokenizer.encode(words, add_special_tokens=False).ids
-            for end in range(len(ids) - 1, len(tokens)):
-                if target[end] == -100 and tokens[end - len(ids) + 1 : end + 1] == ids:
-                    ends[end] = cells[said[words]]
-        answers: dict[int, list[int]] = {}
-        for end, there in sorted(ends.items()):
-            found.append(Look(i, 0, CELLS + 1 + end, there))
-            answers.setdefault(tokens.index(ASSISTANT, end), []).append(CELLS + 1 + end)
-        for answer, names in answers.items():
-            found += [Look(i, 1, CELLS + 1 + answer, names[:1]), Look(i, 2, CELLS + 1 + answer, names[-1:])]
-    return found
+NOTHING = [0]  # the place of the sequence's first token, where a look that finds nothing rests
+
+
+class Looks:
+    """Where words about sticker scenes are to look. The words before a thing's name in an answer, and the name in a question,
+    look with their first head to the cells that the things of that name cover, or to NOTHING; with the fourth to NOTHING and
+    to each of the things alike, so that the share of NOTHING tells their number. Where an answer starts it looks to the
+    question's first and last name."""
+
+    def __init__(self, tokenizer: Tokenizer, names: Sequence[str]) -> None:
+        def ids(words: str) -> tuple[int, ...]:
+            return tuple(tokenizer.encode(words, add_special_tokens=False).ids)
+
+        self.names = {ids(word): name for name in names if name not in PAINTS for word in (name, plural(name))}
+        self.all = {ids(word) for word in ("things", "objects")}
+        self.longest = max(map(len, self.names))
+        self.before = {token for word in (*WORDS, *PAINTS, "a", "an") for token in ids(word)}
+
+    def named(self, tokens: list[int]) -> list[tuple[int, int, str | None]]:
+        """Where names start and end, and what they name (None: all things); of "car" and "race car" the longer counts."""
+        found, end = [], len(tokens)
+        while end > 0:
+            for start in range(max(0, end - self.longest), end):
+                words = tuple(tokens[start:end])
+                if words in self.names or words in self.all:
+                    found.append((start, end - 1, self.names.get(words)))
+                    end = start + 1
+                    break
+            end -= 1
+        return found[::-1]
+
+    def __call__(self, packed: tuple[torch.Tensor, ...], scenes: Sequence[Scene]) -> list[Look]:
+        found: list[Look] = []
+        for i, (scene, tokens, target) in enumerate(zip(scenes, packed[0].tolist(), packed[1].tolist(), strict=True)):
+            cells: dict[Thing, list[int]] = {thing: [] for thing in scene.things}
+            for cell, thing in covers(scene).items():
+                cells[thing].append(1 + cell)
+            answers: dict[int, list[int]] = {}
+            for start, end, name in self.named(tokens):
+                there = [seen for thing, seen in cells.items() if seen and name in (thing.name, None)]
+                if target[start - 1] == -100:
+                    looking = [end]
+                    answers.setdefault(tokens.index(ASSISTANT, end), []).append(CELLS + 1 + end)
+                else:
+                    first = start - 1
+                    while tokens[first] in self.before:
+                        first -= 1
+                    looking = list(range(first, start))
+                for token in looking:
+                    found.append(Look(i, 0, CELLS + 1 + token, [[*itertools.chain(*there)] or NOTHING]))
+                    found.append(Look(i, 3, CELLS + 1 + token, [NOTHING, *there]))
+            for answer, names in answers.items():
+                found += [Look(i, 1, CELLS + 1 + answer, [names[:1]]), Look(i, 2, CELLS + 1 + answer, [names[-1:]])]
+        return found
 
 
 Talk = list[tuple[list[int], list[int]]]  # a conversation as token ids: questions and answers
@@ -358,7 +399,7 @@ def pack(talks: list[list[Talk]]) -> tuple[torch.Tensor, ...]:
 
 
 def cells_of(model: FastVlmForConditionalGeneration, halfway: torch.Tensor) -> torch.Tensor:  # [b, 49, 1280]
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         return features.upper(model.model.vision_tower.timm_model, halfway)
 
 
@@ -378,14 +419,14 @@ def losses(
     attend to what they are `wanted` to."""
     tokens, target, number, place = packed
     b, language, looked = len(tokens), model.model.language_model, torch.zeros(())
-    with torch.autocast("cpu", torch.bfloat16):
+    with autocast():
         x = torch.cat([see(model, cells, 0.1), model.get_input_embeddings()(tokens)], 1)  # [b, 50 + length, 256]
         number = torch.cat([torch.zeros(b, CELLS + 1, dtype=torch.long), number], 1)
         place = torch.cat([torch.arange(CELLS + 1).expand(b, -1), place], 1)
         length = x.shape[1]
         before = torch.ones(length, length, dtype=torch.bool).tril()
         sees = before & ((number[:, None, :] == 0) | (number[:, None, :] == number[:, :, None]))  # [b, query, key]
-        mask = torch.zeros(b, 1, length, length, dtype=torch.bfloat16).masked_fill(~sees[:, None], -1e4)
+        mask = torch.zeros(b, 1, length, length, dtype=pick().dtype).masked_fill(~sees[:, None], -1e4)
         turns = language.rotary_emb(x, place)
         for i, layer in enumerate(language.layers):
             if wanted and i in LOOKING:
@@ -409,14 +450,17 @@ def astray(
     line, head, at, there = zip(*wanted, strict=True)
     score = (query @ key.transpose(-1, -2))[line, head, at].float() * attention.scaling  # [looks, length]
     share = score.masked_fill(~sees[line, at], -1e4).log_softmax(-1)
-    right = torch.zeros_like(share, dtype=torch.bool)
-    for row, keys in zip(right, there, strict=True):
+    look = [i for i, groups in enumerate(there) for _ in groups]
+    right = torch.zeros(len(look), share.shape[1], dtype=torch.bool)
+    for row, keys in zip(right, (keys for groups in there for keys in groups), strict=True):
         row[keys] = True
-    return -share.masked_fill(~right, -1e4).logsumexp(-1).mean()
+    found = share[look].masked_fill(~right, -1e4).logsumexp(-1)  # [groups]
+    each = torch.tensor([len(there[i]) for i in look])
+    return -((found + each.log()) / each).sum() / len(wanted)  # nothing is lost where all groups get alike
 
 
 def loss_of(
-    model: FastVlmForConditionalGeneration, aids: Aids, tokenizer: Tokenizer, batch: Batch
+    model: FastVlmForConditionalGeneration, aids: Aids, tokenizer: Tokenizer, looks: Looks, batch: Batch
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """What is to be made small for a batch: the words' loss, and the aids'."""
 
@@ -435,7 +479,7 @@ def loss_of(
     said, aided = torch.zeros(()), torch.zeros(())
     if batch.talks:
         packed = pack(encode(tokenizer, batch.talks))
-        each, looked = losses(model, cells, packed, looks(tokenizer, packed, batch.scenes) if batch.scenes else ())
+        each, looked = losses(model, cells, packed, looks(packed, batch.scenes) if batch.scenes else ())
         said, aided = each.mean(), 0.3 * looked
     if batch.scenes and not batch.frozen:
         aided = aided + aids.scenes(cells, batch.scenes)
@@ -445,7 +489,7 @@ def loss_of(
         aided = 2 * aids.forgotten(cells, batch.opinion)
         words = [[ids(name)] for name in batch.names]
     if words:
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             seen = model.model.language_model.norm(model.model.multi_modal_projector(cells))  # [b, 49, 256]
             logits = model.lm_head(seen if len(words[0]) == CELLS else seen.mean(1, keepdim=True))
         aided = aided + 0.5 * spoken(logits, words)
@@ -453,8 +497,8 @@ def loss_of(
 
 
 def optimizers_of(model: FastVlmForConditionalGeneration, aids: nn.Module) -> list[torch.optim.Optimizer]:
-    """Muon (Jordan et al. 2024) for the matrices of the language model and the projector, AdamW for the rest of what
-    learns. Each group names the `peak` of its rate: the tower's is smaller."""
+    """Muon for the matrices of the language model and the projector, AdamW for the rest of what learns. Each group names the
+    `peak` of its rate: the tower's is smaller."""
     language = model.model.language_model.layers, model.model.multi_modal_projector
     matrices = [p for part in language for p in part.parameters() if p.ndim == 2]
     chosen = {id(p) for p in matrices}
@@ -466,8 +510,7 @@ def optimizers_of(model: FastVlmForConditionalGeneration, aids: nn.Module) -> li
          "weight_decay": 0.05 * wide, "peak": PEAK_TOWER if tower else PEAK}
         for tower in (False, True) for wide in (False, True)
     ]  # fmt: skip
-    muon = torch.optim.Muon([{"params": matrices, "peak": PEAK}], weight_decay=0.05, adjust_lr_fn="match_rms_adamw")
-    return [muon, torch.optim.AdamW(groups, betas=(0.9, 0.98))]
+    return [muon([{"params": matrices, "peak": PEAK}], weight_decay=0.05), torch.optim.AdamW(groups, betas=(0.9, 0.98))]
 
 
 class Run:
@@ -477,18 +520,24 @@ class Run:
     def __init__(self, data: Path, file: Path, start: Path | None) -> None:
         words = FOLDER / "vlm-tokenizer.json"
         if not words.exists():
-            train_tokenizer(data).save(str(words))
+            shipped = (start or FOLDER) / "tokenizer.json"
+            (Tokenizer.from_file(str(shipped)) if shipped.exists() else train_tokenizer(data)).save(str(words))
         self.file, self.tokenizer = file, Tokenizer.from_file(str(words))
         self.source = Source(data, features.tower().to(memory_format=torch.channels_last))
         self.model, self.aids = build(self.tokenizer.get_vocab_size()), Aids(list(self.source.scenes.names))
+        self.looks = Looks(self.tokenizer, [*itertools.chain(*self.source.scenes.names.values())])
+        self.average = build(self.tokenizer.get_vocab_size()).eval()
         self.optimizers = optimizers_of(self.model, self.aids)
         self.step, self.curve, before = 0, [], 0.0
         if not self.file.exists() and start and start.is_dir():
             shipped = FastVlmForConditionalGeneration.from_pretrained(start, dtype=torch.float32)
             self.model.load_state_dict(shipped.state_dict())
+            self.average.load_state_dict(shipped.state_dict())
+            self.acquaint()
         elif self.file.exists() or start:
             state = torch.load(self.file if self.file.exists() else start)
-            self.model.load_state_dict(state["model"])
+            self.model.load_state_dict(state["model" if self.file.exists() else "average"])
+            self.average.load_state_dict(state["average"])
             self.aids.load_state_dict(state["aids"])
             if self.file.exists():
                 for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
@@ -501,6 +550,20 @@ class Run:
         self.source.seed(self.step)
         self.first, self.saved = self.step, time.time()
         self.began = self.saved - before * 60
+
+    def acquaint(self, steps: int = 150) -> None:
+        """The aids did not ship: they learn first, from the tower as it is."""
+        optimizer = torch.optim.AdamW(self.aids.parameters(), lr=2e-3)
+        for step in range(steps):
+            batch = self.source.batch("flickr8k" if step % 4 == 0 else "cells")
+            with torch.no_grad():
+                cells = cells_of(self.model, batch.halfway).float()
+            loss = self.aids.scenes(cells, batch.scenes) if batch.scenes else self.aids.forgotten(cells, batch.opinion)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            if step % 20 > 17:
+                print(f"aids, step {step}: loss {loss.item():.3f}", flush=True)
 
     def minutes(self) -> float:
         return (time.time() - self.began) / 60
@@ -517,6 +580,10 @@ class Run:
         nn.utils.clip_grad_norm_([p for group in groups for p in group["params"]], 1.0)
         for optimizer in self.optimizers:
             optimizer.step()
+        with torch.no_grad():
+            new, old = self.model.state_dict(), self.average.state_dict()
+            learned = [name for name, p in self.model.named_parameters() if p.requires_grad]
+            torch._foreach_lerp_([old[n] for n in learned], [new[n] for n in learned], 1 - AVERAGED)
         if time.time() - self.saved > 240:
             self.save()
 
@@ -528,6 +595,7 @@ class Run:
     def save(self) -> None:
         state = {
             "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
             "aids": self.aids.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
@@ -544,7 +612,7 @@ def train(data: Path, minutes: float, out: Path, start: Path | None, only: Seque
     recent: dict[str, list[float]] = {}
     while (spent := run.minutes()) < minutes:
         kind = run.source.rng.choices(list(shares), list(shares.values()))[0]
-        said, aided = loss_of(run.model, run.aids, run.tokenizer, run.source.batch(kind))
+        said, aided = loss_of(run.model, run.aids, run.tokenizer, run.looks, run.source.batch(kind))
         run.learn(said + aided, max(0.01, 0.5 + 0.5 * math.cos(math.pi * spent / minutes)))
         for name, loss in ((kind, said), (f"{kind}, aids", aided)):
             if loss.item():
@@ -552,7 +620,7 @@ def train(data: Path, minutes: float, out: Path, start: Path | None, only: Seque
         if run.step % 50 == 0:
             run.note({name: round(float(np.mean(found[-50:])), 3) for name, found in recent.items()})
     run.save()
-    export(run.model, run.tokenizer, out)
+    export(run.average, run.tokenizer, out)
 
 
 def export(model: FastVlmForConditionalGeneration, tokenizer: Tokenizer, folder: Path) -> None:

@@ -1,0 +1,68 @@
+"""What the trainings ask of the models, on things small enough to check by hand."""
+
+import random
+
+import pytest
+import torch
+from tokenizers import Tokenizer
+
+from tools.training import precision
+from tools.training.scenes import Scene as Seen
+from tools.training.stickers import Scene, Thing
+from tools.training.train_brush import asked, steps_between
+from tools.training.train_vlm import CELLS, NOTHING, Look, Looks, encode, pack
+
+TOKENIZER = Tokenizer.from_file("assets/models/quartet-vlm/tokenizer.json")
+START = "<assistant>"
+
+
+def test_prompts_of_the_brush_are_captions_some_empty_and_some_no_more_than_a_colour() -> None:
+    scene, rng = Scene((Thing("cat-face", "cat", "red"),), "light blue"), random.Random(0)
+    said = [asked(scene, rng) for _ in range(400)]
+    assert 20 < said.count("") < 60
+    assert said.count("red") and said.count("light blue background")
+    assert sum("red cat" in words for words in said) > 300
+
+
+def test_steps_between_patches_are_seen_where_a_patch_starts_and_nowhere_else() -> None:
+    pictures = torch.zeros(1, 3, 256, 256)
+    pictures[..., 32:] = 1
+    across, down = steps_between(pictures)
+    assert across[..., 0].eq(1).all() and across[..., 1:].eq(0).all() and down.eq(0).all()
+
+
+@pytest.mark.parametrize("shape", [(6, 20), (20, 6)])
+def test_matrices_become_nearly_orthogonal_in_their_own_type(shape: tuple[int, int]) -> None:
+    made = precision._orthogonal(torch.randn(shape), (3.4445, -4.775, 2.0315), 5, 1e-7)
+    assert made.dtype == torch.float32 and made.shape == shape
+    assert torch.linalg.svdvals(made).sub(1).abs().max() < 0.4
+
+
+def looks(question: str, answer: str, things: list[Thing]) -> tuple[dict[tuple[int, str], Look], list[str]]:
+    """The looks by head and the token that looks, and the tokens."""
+    packed = pack(encode(TOKENIZER, [[[(question, answer)]]]))
+    tokens = [str(TOKENIZER.id_to_token(i)) for i in packed[0][0].tolist()]
+    found = Looks(TOKENIZER, ["cat", "dog", "tree"])(packed, [Seen(things, "white", "plain", 0)])
+    return {(one.head, tokens[one.token - CELLS - 1]): one for one in found}, tokens
+
+
+def test_a_name_in_a_question_looks_to_each_of_its_things_and_the_answer_to_the_name() -> None:
+    cats = [Thing("cat-face", "cat", x=x, y=0.25, size=0.25) for x in (0.2, 0.8)]
+    found, tokens = looks("how many cats are there?", "2", [*cats, Thing("dog-face", "dog", y=0.8, size=0.3)])
+    name = next(token for head, token in found if head == 3)
+    nothing, *each = found[3, name].there
+    assert nothing == NOTHING and len(each) == 2 and not {*each[0]} & {*each[1]}
+    assert found[0, name].there == [each[0] + each[1]]
+    start = CELLS + 1 + tokens.index(START)
+    assert found[1, START].token == start and found[1, START].there == [[found[0, name].token]]
+
+
+def test_a_name_of_nothing_that_is_there_looks_to_nothing() -> None:
+    found, _ = looks("is there a tree?", "no", [Thing("cat-face", "cat")])
+    assert [one.there for (head, _), one in found.items() if head in (0, 3)] == [[NOTHING], [NOTHING]]
+
+
+def test_words_before_a_name_in_an_answer_look_to_what_they_will_name() -> None:
+    found, _ = looks("describe the photo.", "a red cat", [Thing("cat-face", "cat", "red")])
+    looking = [token for head, token in found if head == 0]
+    assert len(looking) == 3 and looking[0] == START
