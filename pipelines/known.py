@@ -11,6 +11,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from pipelines.chinese import english
+
 FILE = "known.safetensors"
 ALIKE = 0.74  # cosine of a part of a prompt to a name from which on they mean the same
 NEAR = 0.5  # … and from which on it is worth drawing in its stead
@@ -28,13 +30,16 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True)
 class Known:
-    """`names` of things, the first `things` of them one for each, the others more words for them; their unit `vectors`
-    [names, d] from the model's own text encoder; `around`: the words that stand around names ("a", "red", "two")."""
+    """`names` of things, the first `things` of them one for each, the others more words for them; what to `say` for each of
+    them, mostly itself; their unit `vectors` [names, d] from the model's own text encoder; `around`: the words that stand
+    around names ("a", "red", "two")."""
 
     names: list[str]
+    say: list[str]
     vectors: torch.Tensor
     around: frozenset[str]
     things: int
+    chinese: dict[str, tuple[str, str]]
 
     def parts(self, prompt: str) -> list[tuple[int, int]]:
         """Where a prompt has runs of words that are not `around` names: starts and ends."""
@@ -50,14 +55,19 @@ class Known:
 
     @functools.cached_property
     def learned(self) -> set[str]:
-        """The names as they stand in a prompt, without the words around: "pizza" of "slice of pizza"."""
-        return {name[start:end] for name in self.names for start, end in self.parts(name)}
+        """What can be said, as it stands in a prompt, without the words around: "pizza" of "slice of pizza"."""
+        return {name[start:end] for name in self.say for start, end in self.parts(name)}
 
     def read(self, prompt: str, encoder: Any, tokenizer: Any) -> Reading:
-        """Each part of a prompt that is no name becomes the name nearest in meaning to it, or to one of its words."""
+        """What is Chinese becomes English; then each part of a prompt that is no name becomes the name nearest in meaning to
+        it, or to one of its words."""
+        said = english(prompt, self.chinese)
+        translated, prompt = [(prompt, said)] * (said != prompt), said
         parts = self.parts(prompt)
         spans = [(start, end) for start, end in parts if prompt[start:end].lower() not in self.learned]
-        whole = torch.tensor([name in self.learned for name in self.names])  # "snake", not "green snake"
+        whole = torch.tensor(
+            [self.parts(name) == [(0, len(name))] for name in self.names]
+        )  # "snake", not "green snake"
         if not parts and not {*re.findall(r"\w+", prompt.lower())} & {*self.names}:  # but "an orange" is a thing
             spans = [(0, len(prompt))]  # nothing is named: all of it is strange
         taken, unlike = {}, {}
@@ -67,12 +77,13 @@ class Known:
             best = alike.masked_fill(~whole, -1).max(1)
             row = 0 if best.values[0] >= ALIKE else int(best.values.argmax())  # "kitten" of "fluffy kitten"
             if parts and best.values[row] >= NEAR:
-                taken[part] = self.names[int(best.indices[row])]
+                taken[part] = self.say[int(best.indices[row])]
                 prompt = prompt[:start] + taken[part] + prompt[end:]
             if best.values[row] < ALIKE:
                 unlike[part] = alike[0, : self.things]
         nearest = torch.stack([*unlike.values()]).max(0).values.topk(3).indices.tolist() if unlike else []
-        return Reading(prompt, [*taken.items()][::-1], [*unlike][::-1], [self.names[i] for i in nearest])
+        pairs = [*translated, *reversed(taken.items())]
+        return Reading(prompt, pairs, [*unlike][::-1], [self.names[i] for i in nearest])
 
 
 def read(folder: Path) -> Known | None:
@@ -81,11 +92,13 @@ def read(folder: Path) -> Known | None:
         return None
     with safe_open(folder / FILE, "pt") as file:
         meta, vectors = file.metadata(), file.get_tensor("vectors").float()
-    return Known(json.loads(meta["names"]), vectors, frozenset(json.loads(meta["around"])), int(meta["things"]))
+    names, say, around, chinese = (json.loads(meta[name]) for name in ("names", "say", "around", "chinese"))
+    return Known(names, say, vectors, frozenset(around), int(meta["things"]), chinese)
 
 
 def write(known: Known, folder: Path) -> None:
-    meta = {"names": json.dumps(known.names), "around": json.dumps(sorted(known.around)), "things": str(known.things)}
+    lists = {"names": known.names, "say": known.say, "around": sorted(known.around), "things": known.things}
+    meta = {name: json.dumps(one, ensure_ascii=False) for name, one in (lists | {"chinese": known.chinese}).items()}
     save_file({"vectors": known.vectors.half().contiguous()}, folder / FILE, meta)
 
 

@@ -131,11 +131,18 @@ def test_the_part_of_a_prompt_that_is_cut_is_said() -> None:
 @pytest.mark.parametrize(
     ("prompt", "strange"),
     [("a photo of Paris at night", ["Paris", "night"]), ("a woman in a red dress", ["woman"]), ("blue", ["blue"]), ("an orange", []),
-     ("一只猫", ["一只猫"]), ("two blue cups of coffee on a pink background", []), ("a puppy to the left of a bike", [])],
+     ("一只戴帽子的猫", ["一只戴帽子的猫"]), ("一只猫", []), ("two blue cups of coffee on a pink background", []), ("a puppy to the left of a bike", [])],
 )  # fmt: skip
 def test_words_that_the_brush_has_not_learned_are_said(prompt: str, strange: list[str]) -> None:
     notes = pipelines.task("generate").run(prompt, steps=1).notes
     assert [word for note in notes for word in re.findall("“(.+?)”", note)] == strange
+
+
+def test_a_chinese_prompt_is_drawn_as_what_it_says_and_the_page_says_so() -> None:
+    draw = pipelines.task("generate").run
+    asked = draw("三颗红色的星星", seed=1, steps=1)
+    assert "三颗红色的星星 → three red stars" in asked.notes[0]
+    assert asked.pictures[0].tobytes() == draw("three red stars", seed=1, steps=1).pictures[0].tobytes()
 
 
 def test_a_word_that_the_brush_has_not_seen_is_taken_for_one_that_it_has() -> None:

@@ -255,7 +255,8 @@ learn from, so what it draws well is close to that drawing; colours, places and 
 ## What it cannot do
 It knows its {objects} objects, some more less well, and words near to them. `pipelines/known.py` takes any other word for the
 nearest name in meaning ("lorry" is drawn as a truck), as in the figures above, and the app says so, and which words are like none
-("a photo of Paris at night"); the weights alone draw about half of the unseen words right. It draws no text, no people and no scenes, and small things (in twos and fours) less
+("a photo of Paris at night"). A plain Chinese prompt ("三颗红色的星星") becomes English first
+(`pipelines/chinese.py`, the things' names from emojibase, MIT). The weights alone draw about half of the unseen words right. It draws no text, no people and no scenes, and small things (in twos and fours) less
 finely than single ones.
 
 Made again by `make train-brush` (resumable), `python -m tools.training.train_brush --export assets/models/quartet-brush`

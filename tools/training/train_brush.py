@@ -21,7 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import BertModel, BertTokenizerFast
 
 from pipelines import known
-from tools.training import packages
+from tools.training import chinese, packages
 from tools.training.place_words import TOKENS, text_encoder
 from tools.training.precision import autocast, muon
 from tools.training.stickers import ALSO, GROUNDS, NUMBERS, PAINTS, PLACES, SIZE, Art, Sampler, Scene, caption, plural
@@ -271,14 +271,20 @@ def learned(texts: Texts) -> known.Known:
     """The names of things, those of the common ones first, and the words that stand around them in captions and in
     people's prompts."""
     every = Art(packages.npm("@iconify-json/fluent-emoji-flat"))
-    called = [[*every.names[icon], *every.near[icon]] for icon in every.common]
-    more = [name for names in called for name in (*names[1:], plural(names[0]))]
-    rest = [name for icon in every.names if icon not in every.common for name in every.names[icon]]
-    names = list(dict.fromkeys([*(names[0] for names in called), *more, *rest]))
+    called = [every.names[icon] for icon in every.common]
+    say = {names[0]: names[0] for names in called}
+    say |= {name: name for names in called for name in (*names[1:], plural(names[0]))}
+    say |= {name: name for icon in every.names if icon not in every.common for name in every.names[icon]}
+    for icon in every.common:  # words that are drawn less well: "kitty" is said "cat"
+        short = min(every.names[icon], key=len)
+        for word in every.near[icon]:
+            say.setdefault(word, short)
+            say.setdefault(plural(word), plural(short))
+    names = [*say]
     said = [*PAINTS, *GROUNDS, *NUMBERS, *PLACES, *(other for others in ALSO.values() for other in others)]
     around = {word for words in said for word in words.split()}
     vectors = known.embed(names, texts.encoder, texts.tokenizer)
-    return known.Known(names, vectors, frozenset(around | AROUND), len(called))
+    return known.Known(names, [*say.values()], vectors, frozenset(around | AROUND), len(called), chinese.names(every))
 
 
 def export(folder: Path) -> None:

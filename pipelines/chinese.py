@@ -1,0 +1,64 @@
+"""A Chinese prompt in the plain English that a small model has learned: number, colour, thing, place and ground."""
+
+import re
+
+NUMBERS = {"": 1, "一": 1, "两": 2, "兩": 2, "二": 2, "三": 3, "四": 4, "1": 1, "2": 2, "3": 3, "4": 4}
+WORDS = ("", "a", "two", "three", "four")
+MEASURES = "根个個只隻条條匹头頭辆輛架艘朵棵颗顆块塊座张張把本杯碗片件顶頂幅位支枝瓶盒栋棟"
+COLOURS = {
+    "红": "red", "紅": "red", "橙": "orange", "黄": "yellow", "黃": "yellow", "绿": "green", "綠": "green", "蓝": "blue", "藍": "blue",
+    "紫": "purple", "粉": "pink", "粉红": "pink", "粉紅": "pink", "棕": "brown", "褐": "brown", "灰": "gray", "黑": "black",
+}  # fmt: skip
+LIGHT = ("blue", "green", "yellow", "gray")  # as grounds: the only ones but white and pink
+PLACES = {"左": "to the left of", "右": "to the right of", "上": "above", "下": "below"}
+
+_COLOUR = "|".join(sorted(COLOURS, key=len, reverse=True))
+_SIDE = "(左|右|上|下)(?:边|邊|面|方|侧|側)?"
+_ABOUT = re.compile(
+    rf"[\s，。、！？,.!?“”]|^请?(?:帮我|给我)?画(?=[{''.join(NUMBERS)}])|的?(?:图片|照片|贴纸)$|可爱的?|漂亮的?|美丽的?"
+)
+_GROUND = re.compile(rf"在?(?:(浅|淡)?({_COLOUR}|白)色?)的?背景(?:上|中|里|裡)?的?")
+_PHRASE = re.compile(rf"([{''.join(NUMBERS)}]?)([{MEASURES}]?)(?:({_COLOUR})色?的?)?(.+)")
+_PLACED = re.compile(rf"(.+?)在(.+?)的?{_SIDE}")
+_THERE = re.compile(rf"(.+?)的?{_SIDE}(?:是|有)(.+)")
+_BESIDE = re.compile(r"(.+?)(?:和|与|與|跟|旁边是|旁边有)(.+)")
+
+
+def english(prompt: str, names: dict[str, tuple[str, str]]) -> str:
+    """`prompt` in English where all of it is understood, else as it is. `names`: what things are called, in Chinese, and in
+    English one and many of them."""
+    said = _ABOUT.sub("", prompt)
+    ground = _GROUND.search(said)
+    behind = ""
+    if ground:
+        said, colour = said.replace(ground.group(), ""), COLOURS.get(ground.group(2), "white")
+        behind = f" on a {'light ' * (colour in LIGHT)}{colour} background"
+    if match := _PLACED.fullmatch(said):
+        parts, place = [match[1], match[2]], PLACES[match[3]]
+    elif match := _THERE.fullmatch(said):
+        parts, place = [match[3], match[1]], PLACES[match[2]]
+    elif match := _BESIDE.fullmatch(said):
+        parts, place = [match[1], match[2]], "and"
+    else:
+        parts, place = [said], ""
+    things = [_thing(part, names) for part in parts]
+    return f" {place} ".join(things) + behind if all(things) else prompt
+
+
+def _thing(said: str, names: dict[str, tuple[str, str]]) -> str:
+    """A number of things of one kind, "" where that is not understood: "三只红色的猫" is "three red cats"."""
+    match = _PHRASE.fullmatch(said)
+    if not match:
+        return ""
+    number, measure, colour, name = match.groups()
+    whole = said.removeprefix(number).removeprefix(measure)
+    if said in names:  # "一" and "头" may be the start of a name
+        number, colour, name = "", None, said
+    elif whole in names:  # "红苹果"
+        colour, name = None, whole
+    name = name if name in names else name.lstrip("小大")
+    if name not in names:
+        return ""
+    count = NUMBERS[number]
+    words = " ".join(filter(None, (COLOURS.get(colour or ""), names[name][count > 1])))
+    return f"{'an' if count == 1 and words[0] in 'aeiou' else WORDS[count]} {words}"
