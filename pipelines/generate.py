@@ -10,7 +10,7 @@ from typing import Any
 import PIL.Image
 import torch
 
-from pipelines import catalog, hub, inputs, runtime, work
+from pipelines import catalog, chinese, hub, inputs, runtime, work
 from pipelines.errors import UserError, text
 from pipelines.loaders import Loaded
 from pipelines.results import Partial, Pictures, Progress, last
@@ -44,10 +44,12 @@ def stream(
     yield from runtime.prepare(row)
     with runtime.lend(row) as loaded:
         drawn, notes = _read(loaded, prompt)
+        unwanted = chinese.english(negative, loaded.learned.chinese) if loaded.learned else negative
+        used = settings | {"prompt": drawn, "negative": unwanted}
         pictures = []
         for i, one in enumerate(seeds):
             yield Progress("drawing", 0, settings["steps"], {"picture": i + 1, "pictures": count})
-            pictures.append((yield from FAMILIES[row.family](loaded, settings | {"prompt": drawn}, one)))
+            pictures.append((yield from FAMILIES[row.family](loaded, used, one)))
         recipe = {"model": row.id, "revision": hub.revision(row), "device": str(loaded.device), **settings}
         yield Pictures(
             **runtime.made(loaded, start),

@@ -17,7 +17,7 @@ NAMES = {
         ("一个红苹果", "an apple"), ("可爱的小狗", "a dog"), ("画一只猫。", "a cat"), ("画笔", "a paintbrush"), ("头骨", "a skull"),
         ("一把小提琴", "a violin"), ("猫在树的左边", "a cat to the left of a tree"), ("树的上面有一只猫", "a cat above a tree"),
         ("一只猫和一只狗", "a cat and a dog"), ("粉色背景上的一只黑猫", "a black cat on a pink background"),
-        ("一只猫,浅蓝色的背景", "a cat on a light blue background"),
+        ("一只猫,浅蓝色的背景", "a cat on a light blue background"), ("红色", "red"),
     ],
 )  # fmt: skip
 def test_numbers_colours_places_and_grounds_are_understood(prompt: str, said: str) -> None:
