@@ -269,17 +269,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=100, help="prompts of single objects; the other measures follow")
     parser.add_argument("--out", type=Path, help="write there and not into the model's folder")
+    parser.add_argument(
+        "--again", nargs="+", choices=MEASURES, metavar="MEASURE", help="only these anew, the others stay"
+    )
     options = parser.parse_args()
     folder = catalog.find("generate", "quartet-brush").folder
     out = options.out or folder
     out.mkdir(parents=True, exist_ok=True)
-    bench, results = Bench(options.count), {}
-    for name, measure in MEASURES.items():
-        results[name] = {key: round(value, 3) for key, value in measure(bench).items()}
+    bench, file = Bench(options.count), out / "evaluation.json"
+    results = json.loads(file.read_text("utf-8")) if options.again else {}
+    for name in options.again or MEASURES:
+        results[name] = {key: round(value, 3) for key, value in MEASURES[name](bench).items()}
         print(name, results[name], flush=True)
-    (out / "evaluation.json").write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-    _sheet(out / "samples.png")
-    _neighbours(bench, out / "neighbours.png")
+    file.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
+    if not options.again:
+        _sheet(out / "samples.png")
+        _neighbours(bench, out / "neighbours.png")
     (out / "README.md").write_text(card(results, folder), "utf-8")
 
 
