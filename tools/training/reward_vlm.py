@@ -147,11 +147,13 @@ def train(data: Path, minutes: float, out: Path, start: Path, rate: float) -> No
     reward, question = Reward(run.source.captions), run.tokenizer.encode(DESCRIBE).ids
     rng, found = random.Random(run.step), []
 
-    def report() -> None:
-        figures = (f"{held_out(model, run.tokenizer, data, 300):.3f}" for model in (run.model, run.average))
-        print(f"held out: CIDEr-D {' of the average '.join(figures)}", flush=True)
+    def better() -> FastVlmForConditionalGeneration:
+        """The model or its average, whichever captions held-out photos better."""
+        figures = [held_out(model, run.tokenizer, data, 300) for model in (run.model, run.average)]
+        print("held out: CIDEr-D {:.3f} of the average {:.3f}".format(*figures), flush=True)
+        return run.model if figures[0] > figures[1] else run.average
 
-    report()
+    better()
     while (spent := run.minutes()) < minutes:
         kind = rng.choices(list(MIX), list(MIX.values()))[0]
         if kind == "reward":
@@ -164,10 +166,9 @@ def train(data: Path, minutes: float, out: Path, start: Path, rate: float) -> No
             run.note({"reward": round(float(np.mean(found)), 3)})
             found = []
         if run.step % 300 == 0:
-            report()
-    report()
+            better()
     run.save()
-    export(run.average, run.tokenizer, out)
+    export(better(), run.tokenizer, out)
 
 
 def main() -> None:
