@@ -41,8 +41,8 @@ def english(prompt: str, names: dict[str, tuple[str, str]]) -> str:
         parts, place = [match[1], match[2]], "and"
     else:
         parts, place = [said], ""
-    if re.fullmatch(rf"({_COLOUR})色?", said):  # no thing, but what a negative prompt may be
-        return COLOURS[said.removesuffix("色")] + behind
+    if (alone := said.removesuffix("色")) in COLOURS:  # no thing, but what a negative prompt may be
+        return COLOURS[alone] + behind
     things = [_thing(part, names) for part in parts]
     return f" {place} ".join(things) + behind if all(things) else prompt
 

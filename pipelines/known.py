@@ -58,6 +58,11 @@ class Known:
         """What can be said, as it stands in a prompt, without the words around: "pizza" of "slice of pizza"."""
         return {name[start:end] for name in self.say for start, end in self.parts(name)}
 
+    @functools.cached_property
+    def whole(self) -> torch.Tensor:  # [names]
+        """Which names have no words around: "snake", not "green snake"."""
+        return torch.tensor([self.parts(name) == [(0, len(name))] for name in self.names])
+
     def read(self, prompt: str, encoder: Any, tokenizer: Any) -> Reading:
         """What is Chinese becomes English; then each part of a prompt that is no name becomes the name nearest in meaning to
         it, or to one of its words."""
@@ -65,16 +70,13 @@ class Known:
         translated, prompt = [(prompt, said)] * (said != prompt), said
         parts = self.parts(prompt)
         spans = [(start, end) for start, end in parts if prompt[start:end].lower() not in self.learned]
-        whole = torch.tensor(
-            [self.parts(name) == [(0, len(name))] for name in self.names]
-        )  # "snake", not "green snake"
         if not parts and not {*re.findall(r"\w+", prompt.lower())} & {*self.names}:  # but "an orange" is a thing
             spans = [(0, len(prompt))]  # nothing is named: all of it is strange
         taken, unlike = {}, {}
         for start, end in reversed(spans):
             part = prompt[start:end]
             alike = embed([part, *part.split()], encoder, tokenizer) @ self.vectors.T  # [1 + words, names]
-            best = alike.masked_fill(~whole, -1).max(1)
+            best = alike.masked_fill(~self.whole, -1).max(1)
             row = 0 if best.values[0] >= ALIKE else int(best.values.argmax())  # "kitten" of "fluffy kitten"
             if parts and best.values[row] >= NEAR:
                 taken[part] = self.say[int(best.indices[row])]

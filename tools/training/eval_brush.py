@@ -20,6 +20,7 @@ from pipelines.results import Partial
 from tools.training import packages
 from tools.training.recognise import Recogniser, check, colour, count, countable
 from tools.training.stickers import ANY_COLOUR, NUMBERS, PAINTS, PLACES, SIZE, Art, Sampler, article, held_out, plural
+from tools.training.train_brush import SHEET, SIDE
 
 SYNONYMS = {  # words of no training caption -> icon
     "puppy": "dog-face", "kitten": "cat-face", "bunny": "rabbit-face", "automobile": "automobile", "bike": "bicycle",
@@ -28,7 +29,6 @@ SYNONYMS = {  # words of no training caption -> icon
     "serpent": "snake", "seagull": "bird", "cottage": "house", "blaze": "fire", "notebook computer": "laptop",
 }  # fmt: skip
 
-PATCHES = 8  # a side, of what the brush draws
 Figures = dict[str, float]
 
 
@@ -182,7 +182,7 @@ class Bench:
 def _edges(pictures: NDArray[np.uint8]) -> float:
     """The mean difference of neighbouring pixels of [n, SIZE, SIZE, 3] across the patches' edges over that elsewhere."""
     steps = [np.abs(np.diff(pictures.astype(float), axis=axis)).mean((0, 3 - axis, 3)) for axis in (1, 2)]
-    mean, edge = np.mean(steps, 0), np.arange(1, SIZE) % (SIZE // PATCHES) == 0
+    mean, edge = np.mean(steps, 0), np.arange(1, SIZE) % (SIZE // SIDE) == 0
     return float(mean[edge].mean() / mean[~edge].mean())
 
 
@@ -289,8 +289,6 @@ def main() -> None:
 
 
 def _sheet(path: Path) -> None:
-    from tools.training.train_brush import SHEET
-
     canvas = PIL.Image.new("RGB", (8 * SIZE, len(SHEET) // 8 * SIZE), "white")
     for i, prompt in enumerate(SHEET):
         canvas.paste(generate.run(prompt, seed=i).pictures[0], (i % 8 * SIZE, i // 8 * SIZE))

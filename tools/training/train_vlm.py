@@ -581,9 +581,7 @@ class Run:
         for optimizer in self.optimizers:
             optimizer.step()
         with torch.no_grad():
-            new, old = self.model.state_dict(), self.average.state_dict()
-            learned = [name for name, p in self.model.named_parameters() if p.requires_grad]
-            torch._foreach_lerp_([old[n] for n in learned], [new[n] for n in learned], 1 - AVERAGED)
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - AVERAGED)
         if time.time() - self.saved > 240:
             self.save()
 
