@@ -2,13 +2,15 @@
 
 import random
 
+import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer
 
 from tools.training import precision
+from tools.training.features import moved
 from tools.training.scenes import Scene as Seen
-from tools.training.stickers import Scene, Thing
+from tools.training.stickers import Scene, Thing, nearest_paint
 from tools.training.train_brush import asked, steps_between
 from tools.training.train_vlm import CELLS, NOTHING, Look, Looks, encode, pack
 
@@ -17,11 +19,25 @@ START = "<assistant>"
 
 
 def test_prompts_of_the_brush_are_captions_some_empty_and_some_no_more_than_a_colour() -> None:
-    scene, rng = Scene((Thing("cat-face", "cat", "red"),), "light blue"), random.Random(0)
-    said = [asked(scene, rng) for _ in range(400)]
+    rng, own = random.Random(0), {"cat-face": "orange"}.__getitem__
+    scene = Scene((Thing("cat-face", "cat", "red"),), "light blue")
+    said = [asked(scene, own, rng) for _ in range(400)]
     assert 20 < said.count("") < 60
     assert said.count("red") and said.count("light blue background")
     assert sum("red cat" in words for words in said) > 300
+    assert "orange" in {asked(Scene((Thing("cat-face", "cat"),)), own, rng) for _ in range(400)}
+
+
+def test_the_paint_of_a_solid_colour_is_the_word_for_it_or_none() -> None:
+    red, beige = (np.full((9, 3), colour, np.uint8) for colour in ((225, 20, 30), (243, 173, 97)))
+    assert nearest_paint(red) == "red" and nearest_paint(beige, within=115) == ""
+
+
+def test_moved_features_are_parts_of_the_picture_some_mirrored() -> None:
+    slope = torch.arange(14.0).expand(60, 112, 14, 14)  # rises to the right
+    across = moved(slope, random.Random(0))[:, 0, 0]
+    assert across.shape == (60, 14) and across.min() >= 0 and across.max() <= 13
+    assert 15 < int((across[:, 0] > across[:, -1]).sum()) < 45
 
 
 def test_steps_between_patches_are_seen_where_a_patch_starts_and_nowhere_else() -> None:

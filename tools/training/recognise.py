@@ -14,7 +14,7 @@ from scipy import ndimage
 from scipy.cluster.hierarchy import fcluster, linkage
 
 from tools.training import features
-from tools.training.stickers import PAINTS, PLACES, SIZE, Art, Sampler, Scene, Thing, painted
+from tools.training.stickers import PLACES, SIZE, Art, Sampler, Scene, Thing, nearest_paint
 
 LEAST = 0.012  # share of the picture that two objects take at least, a third of it each one
 AMONG = 20  # the right object must come first among so many
@@ -124,16 +124,10 @@ def two(picture: Picture) -> list[tuple[Picture, NDArray[np.float64]]]:
 
 def colour(picture: Picture) -> str:
     """The word of `PAINTS` that is nearest to the middle colour of what is not ground, or ""."""
-    thing = np.asarray(picture)[foreground(picture)].astype(np.float32)  # [n, 3]
+    thing = np.asarray(picture)[foreground(picture)]  # [n, 3]
     if len(thing) < LEAST / 3 * picture.width * picture.height:
         return ""
-    middle = np.median(thing, axis=0)
-    return min(PAINTS, key=lambda paint: float(np.abs(middle - _paint(paint)).sum()))
-
-
-def _paint(paint: str) -> NDArray[np.float32]:
-    grey = PIL.Image.new("RGBA", (8, 8), (128, 128, 128, 255))
-    return np.asarray(painted(grey, paint))[..., :3].reshape(-1, 3).mean(0).astype(np.float32)
+    return nearest_paint(thing)
 
 
 def countable(art: Art) -> list[str]:

@@ -126,6 +126,7 @@ def rewarded(run: Run, reward: Reward, question: list[int], rng: random.Random) 
     """The loss that makes captions better than the other samples of their photo likelier, and the samples' mean reward."""
     chosen = run.source.next_photos(BATCH)
     halfway = torch.from_numpy(np.stack([rng.choice(run.source.flickr)[i] for i in chosen])).float()
+    halfway = features.moved(halfway, rng)
     drawn = write(run.model, halfway, question, SAMPLES)
     worth = torch.tensor(
         [[reward(i, run.tokenizer.decode(line)) for line in lines] for i, lines in zip(chosen, drawn, strict=True)]
@@ -138,7 +139,9 @@ def rewarded(run: Run, reward: Reward, question: list[int], rng: random.Random) 
         for weight in [value] * len(line) + [value * (len(line) < LONGEST)]  # one broken off did not end
     ]
     packed = pack([[[(question, line)] for line in lines] for lines in drawn])
-    loss = (losses(run.model, cells_of(run.model, halfway), packed)[0] * torch.tensor(weights)).mean()
+    with torch.no_grad():  # what the tower learns from rewards is these photos by heart
+        cells = cells_of(run.model, halfway)
+    loss = (losses(run.model, cells, packed)[0] * torch.tensor(weights)).mean()
     return loss, worth.mean().item()
 
 

@@ -120,6 +120,12 @@ class Art:
         picture = PIL.Image.open(io.BytesIO(bytes(png))).convert("RGBA")
         return picture.crop(picture.getbbox())
 
+    @functools.cache  # noqa: B019
+    def own_paint(self, icon: str) -> str:
+        """The word of `PAINTS` for an icon as it is, "" where none fits."""
+        pixels = np.asarray(self.picture(icon))
+        return nearest_paint(pixels[pixels[..., 3] > 127][:, :3], within=115)
+
     def draw(self, scene: Scene, size: int) -> NDArray[np.uint8]:
         """The scene as RGB, [size, size, 3]."""
         canvas = PIL.Image.new("RGB", (size, size), GROUNDS[scene.ground])
@@ -147,6 +153,22 @@ def painted(art: PIL.Image.Image, paint: str) -> PIL.Image.Image:
     glare = np.clip((light - middle - 0.3) * 1.5, 0, 0.6)[..., None] if brightness > 0.5 else 0.0
     painted = painted * (1 - glare) + glare
     return PIL.Image.fromarray((np.concatenate([painted, alpha], -1) * 255).astype(np.uint8))
+
+
+def nearest_paint(pixels: NDArray[np.uint8], within: float = 765) -> str:
+    """The word of `PAINTS` of which a light or dark shade is nearest to the middle colour of pixels [n, 3], "" where none
+    is `within` that sum of the three differences."""
+    middle = np.median(pixels.astype(np.float32), axis=0)
+    apart = {paint: float(np.abs(middle - _shades(paint)).sum(-1).min()) for paint in PAINTS}
+    paint = min(PAINTS, key=lambda one: apart[one])
+    return paint if apart[paint] <= within else ""
+
+
+@functools.cache
+def _shades(paint: str) -> NDArray[np.float32]:  # [shades, 3]
+    greys = np.arange(64, 225, 8, dtype=np.uint8)[:, None, None].repeat(3, -1)  # [shades, 1, 3]
+    solid = PIL.Image.fromarray(greys).convert("RGBA")
+    return np.asarray(painted(solid, paint))[:, 0, :3].astype(np.float32)
 
 
 def held_out(icon: str, paint: str) -> bool:

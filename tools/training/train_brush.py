@@ -11,6 +11,7 @@ import math
 import random
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ WIDTH, DEPTH, BOTTLENECK = 256, 9, 96
 SIDE = 8  # patches a side
 BLUR = 0.5  # the most noise on token vectors, in their own deviation
 FASTER = 2  # Muon's rate, in AdamW's
-SEAMS = 0.5  # weight of the steps between patches
+SEAMS = 1.0  # weight of the steps between patches
 AROUND = set(  # words of prompts that say how, not what
     "a an the one and or with in on at of to from by for is are there it its this that some behind near "
     "sticker picture photo photograph image drawing draw drawn painting illustration icon emoji background show me please "
@@ -138,13 +139,16 @@ def blurred(states: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, tor
     return states + amount * torch.randn_like(states), mask
 
 
-def asked(scene: Scene, rng: random.Random) -> str:
-    """A caption of the scene; one in ten is empty, and some say no more than a colour, as negative prompts do."""
+def asked(scene: Scene, own_paint: Callable[[str], str], rng: random.Random) -> str:
+    """A caption of the scene; one in ten is empty, and some say no more than a colour, as negative prompts do: where none is
+    told, the icon's `own_paint`."""
     if rng.random() < 0.1:
         return ""
-    alone = [scene.things[0].paint] * (not scene.relation) + [f"{scene.ground} background"] * (scene.ground != "white")
-    if any(alone) and rng.random() < 0.12:
-        return rng.choice([words for words in alone if words])
+    if rng.random() < 0.08 and not scene.relation:
+        thing = scene.things[0]
+        alone = thing.paint or thing.unsaid or own_paint(thing.icon), f"{scene.ground} background"
+        if words := [one for one in alone if one not in ("", "white background")]:
+            return rng.choice(words)
     return caption(scene, rng)
 
 
@@ -223,7 +227,7 @@ def train(options: argparse.Namespace) -> None:
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = group["initial_lr"] * warm * cool
         scenes = [sampler.scene() for _ in range(options.batch)]
-        words = [asked(scene, rng) for scene in scenes]
+        words = [asked(scene, art.own_paint, rng) for scene in scenes]
         loss = loss_of(compiled, spoilt(scenes, art, options.size), blurred(*texts(words)))
         model.zero_grad()
         loss.backward()
