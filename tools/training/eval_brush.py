@@ -6,12 +6,13 @@ import argparse
 import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import PIL.Image
+import PIL.ImageDraw
 from numpy.typing import NDArray
 from PIL.Image import Image as Picture
 
@@ -247,6 +248,11 @@ Its last line says how often the recogniser itself is right.
 |---|---|---|
 {table}
 
+## What the settings do
+A car, a green frog, a butterfly and a bird; the seed is 2 where nothing else is said.
+
+![Seeds, guidance, steps and negative prompts](settings.png)
+
 ## How close it comes to the art
 Drawn above, below it the nearest art of the training set laid over the same place. It has one drawing of each thing to
 learn from, so what it draws well is close to that drawing; colours, places and numbers are its own.
@@ -284,6 +290,7 @@ def main() -> None:
     file.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
     if not options.again:
         _sheet(out / "samples.png")
+        _settings(out / "settings.png")
         _neighbours(bench, out / "neighbours.png")
     (out / "README.md").write_text(card(results, folder), "utf-8")
 
@@ -292,6 +299,31 @@ def _sheet(path: Path) -> None:
     canvas = PIL.Image.new("RGB", (8 * SIZE, len(SHEET) // 8 * SIZE), "white")
     for i, prompt in enumerate(SHEET):
         canvas.paste(generate.run(prompt, seed=i).pictures[0], (i % 8 * SIZE, i // 8 * SIZE))
+    canvas.quantize(256).save(path, optimize=True)
+
+
+def _settings(path: Path) -> None:
+    """What a setting does, the others as they are: a row for each."""
+    values: dict[str, tuple[str, Sequence[Any]]] = {
+        "seed": ("a car", range(7)),
+        "guidance": ("a green frog", (0, 1, 2, 3, 5, 8, 12)),
+        "steps": ("a butterfly", (2, 4, 8, 12, 20, 30, 50)),
+        "negative": ("a bird", ("", *list(PAINTS)[:6])),
+    }
+    side, line = SIZE // 2, 20
+    canvas = PIL.Image.new("RGB", (7 * side, len(values) * (side + line)), "white")
+    pen = PIL.ImageDraw.Draw(canvas)
+    for row, (name, (prompt, shown)) in enumerate(values.items()):
+        for column, value in enumerate(shown):
+            picture = generate.run(prompt, **{"seed": 2, name: value}).pictures[0]
+            x, y = column * side, row * (side + line)
+            canvas.paste(picture.resize((side, side)), (x, y + line))
+            pen.text(
+                (x + 4, y + 2),
+                f"{name} {value or 'none'}" if name == "negative" else f"{name} {value}",
+                "black",
+                size=14,
+            )
     canvas.quantize(256).save(path, optimize=True)
 
 

@@ -138,6 +138,7 @@ class Scenes:
         return list(found.values())
 
     def caption(self, scene: Scene) -> str:
+        """Starts in words of its own: else a photo of a cat, which looks like a cat face, goes on as a list of stickers."""
         rng, groups = self.rng, self.groups(scene)
         if len(scene.things) > 2:
             groups.sort(key=lambda group: group[0].x)  # an order that can be seen
@@ -149,7 +150,7 @@ class Scenes:
             text = said[0] if len(said) == 1 else ", ".join(said[:-1]) + " and " + said[-1]
         if rng.random() < 0.5:
             text += f" on {article(scene.ground)} background"
-        return text
+        return f"a drawing of {text}"
 
     def exchanges(self, scene: Scene) -> dict[str, list[Exchange]]:
         """(question, answer) pairs that are exact for the scene, by kind."""
