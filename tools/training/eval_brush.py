@@ -318,12 +318,7 @@ def _settings(path: Path) -> None:
             picture = generate.run(prompt, **{"seed": 2, name: value}).pictures[0]
             x, y = column * side, row * (side + line)
             canvas.paste(picture.resize((side, side)), (x, y + line))
-            pen.text(
-                (x + 4, y + 2),
-                f"{name} {value or 'none'}" if name == "negative" else f"{name} {value}",
-                "black",
-                size=14,
-            )
+            pen.text((x + 4, y + 2), f"{name} {'none' if value == '' else value}", "black", font_size=14)
     canvas.quantize(256).save(path, optimize=True)
 
 

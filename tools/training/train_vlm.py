@@ -158,10 +158,7 @@ class Source:
             scenes = [self.scenes.scene() for _ in range(BATCH * (1 + (kind == "cells")))]
             halfway = features.halfway(self.tower, [self.scenes.draw(scene) for scene in scenes])
             return Batch(halfway, [self.scenes.talks(s) for s in scenes] if kind == "stickers" else [], scenes=scenes)
-        if kind in (
-            "places",
-            "counts",
-        ):  # cells tell sides and things already; the language model learns to look them up
+        if kind in ("places", "counts"):  # what cells tell already; the language model learns to look it up
             ask = self.scenes.where if kind == "places" else self.scenes.counts
             found: list[tuple[Scene, list[Exchange]]] = []
             while len(found) < 2 * BATCH:
