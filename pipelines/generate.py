@@ -44,7 +44,9 @@ def stream(
     yield from runtime.prepare(row)
     with runtime.lend(row) as loaded:
         drawn, notes = _read(loaded, prompt)
-        unwanted = chinese.english(negative, loaded.learned.chinese) if loaded.learned else negative
+        unwanted = _unwanted(loaded, negative, drawn)
+        if unwanted != negative:
+            notes.append(text("notes.read_against", negative=unwanted))
         used = settings | {"prompt": drawn, "negative": unwanted}
         pictures = []
         for i, one in enumerate(seeds):
@@ -108,6 +110,13 @@ def _read(loaded: Loaded, prompt: str) -> tuple[str, list[str]]:
         nearest = ", ".join(read.nearest)
         notes.append(text("notes.not_learned", words=words, things=loaded.learned.things, nearest=nearest))
     return read.prompt, notes
+
+
+def _unwanted(loaded: Loaded, negative: str, drawn: str) -> str:
+    """The negative prompt in the words that a small model has learned, for the prompt that is `drawn`."""
+    if not loaded.learned:
+        return negative
+    return loaded.learned.against(chinese.english(negative, loaded.learned.chinese), drawn)
 
 
 def generator_seed(seed: int) -> int:

@@ -63,6 +63,15 @@ class Known:
         """Which names have no words around: "snake", not "green snake"."""
         return torch.tensor([self.parts(name) == [(0, len(name))] for name in self.names])
 
+    def against(self, negative: str, prompt: str) -> str:
+        """A negative prompt of one word that is no thing ("red") is said of the one thing of the prompt ("a red car"): what
+        such a word alone draws is no more than a blot."""
+        parts = self.parts(prompt)
+        if len(parts) != 1 or negative.lower() not in self.around:
+            return negative
+        start = parts[0][0]
+        return f"{prompt[:start]}{negative} {prompt[start:]}"
+
     def read(self, prompt: str, encoder: Any, tokenizer: Any) -> Reading:
         """What is Chinese becomes English; then each part of a prompt that is no name becomes the name nearest in meaning to
         it, or to one of its words."""

@@ -11,7 +11,7 @@ import pytest
 
 import pipelines
 from pipelines import catalog
-from pipelines.errors import UserError
+from pipelines.errors import UserError, text
 from pipelines.results import Answer, Caption, Partial, Pictures, Progress
 
 EXAMPLES = catalog.ROOT / "assets" / "examples"
@@ -170,3 +170,11 @@ def test_closing_the_stream_stops_the_work_at_once() -> None:
 def test_an_unknown_model_is_one_sentence() -> None:
     with pytest.raises(UserError, match="nowhere"):
         pipelines.task("caption").run(CAT, model="nowhere")
+
+
+@pytest.mark.parametrize(
+    ("negative", "read"), [("red", "a red car"), ("红色", "a red car"), ("a helicopter", ""), ("car", "")]
+)
+def test_a_colour_alone_as_negative_prompt_is_said_of_the_thing(negative: str, read: str) -> None:
+    notes = pipelines.task("generate").run("a car", negative=negative, steps=1, seed=1).notes
+    assert notes == ((text("notes.read_against", negative=read),) if read else ())
