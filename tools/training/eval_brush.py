@@ -262,7 +262,8 @@ learn from, so what it draws well is close to that drawing; colours, places and 
 ## What it cannot do
 It knows its {objects} objects, some more less well, and words near to them. `pipelines/known.py` takes any other word for the
 nearest name in meaning ("lorry" is drawn as a truck), as in the figures above, and the app says so, and which words are like none
-("a photo of Paris at night"); the weights alone draw about half of the unseen words right. A plain Chinese prompt
+("a photo of Paris at night"); the weights alone draw about half of the unseen words right. A colour alone as
+negative prompt is said of the prompt's thing ("red" for "a car": "a red car"). A plain Chinese prompt
 ("三颗红色的星星") becomes English first (`pipelines/chinese.py`). It draws no text, no people and no scenes, and small things (in
 twos and fours) less finely than single ones.
 
