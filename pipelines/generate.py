@@ -10,7 +10,7 @@ from typing import Any
 import PIL.Image
 import torch
 
-from pipelines import catalog, chinese, hub, inputs, runtime, work
+from pipelines import catalog, hub, inputs, runtime, work
 from pipelines.errors import UserError, text
 from pipelines.loaders import Loaded
 from pipelines.results import Partial, Pictures, Progress, last
@@ -44,7 +44,7 @@ def stream(
     yield from runtime.prepare(row)
     with runtime.lend(row) as loaded:
         drawn, notes = _read(loaded, prompt)
-        unwanted = _unwanted(loaded, negative, drawn)
+        unwanted = loaded.learned.against(negative, drawn) if loaded.learned else negative
         if unwanted != negative:
             notes.append(text("notes.read_against", negative=unwanted))
         used = settings | {"prompt": drawn, "negative": unwanted}
@@ -110,13 +110,6 @@ def _read(loaded: Loaded, prompt: str) -> tuple[str, list[str]]:
         nearest = ", ".join(read.nearest)
         notes.append(text("notes.not_learned", words=words, things=loaded.learned.things, nearest=nearest))
     return read.prompt, notes
-
-
-def _unwanted(loaded: Loaded, negative: str, drawn: str) -> str:
-    """The negative prompt in the words that a small model has learned, for the prompt that is `drawn`."""
-    if not loaded.learned:
-        return negative
-    return loaded.learned.against(chinese.english(negative, loaded.learned.chinese), drawn)
 
 
 def generator_seed(seed: int) -> int:

@@ -64,9 +64,9 @@ class Known:
         return torch.tensor([self.parts(name) == [(0, len(name))] for name in self.names])
 
     def against(self, negative: str, prompt: str) -> str:
-        """A negative prompt of one word that is no thing ("red") is said of the one thing of the prompt ("a red car"): what
-        such a word alone draws is no more than a blot."""
-        parts = self.parts(prompt)
+        """A negative prompt in the model's words. One word that is no thing ("red") is said of the one thing of the `prompt`
+        ("a red car"): what such a word alone draws is no more than a blot."""
+        negative, parts = english(negative, self.chinese), self.parts(prompt)
         if len(parts) != 1 or negative.lower() not in self.around:
             return negative
         start = parts[0][0]
