@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from pipelines.chinese import english
+from pipelines.chinese import COLOURS, english
 
 FILE = "known.safetensors"
 ALIKE = 0.74  # cosine of a part of a prompt to a name from which on they mean the same
@@ -64,10 +64,10 @@ class Known:
         return torch.tensor([self.parts(name) == [(0, len(name))] for name in self.names])
 
     def against(self, negative: str, prompt: str) -> str:
-        """A negative prompt in the model's words. One word that is no thing ("red") is said of the one thing of the `prompt`
-        ("a red car"): what such a word alone draws is no more than a blot."""
+        """A negative prompt in the model's words. A colour alone ("red") is said of the one thing of the `prompt` ("a red car"):
+        what it draws alone is no more than a blot."""
         negative, parts = english(negative, self.chinese), self.parts(prompt)
-        if len(parts) != 1 or negative.lower() not in self.around:
+        if len(parts) != 1 or negative.lower() not in {*COLOURS.values(), "white", "grey"}:
             return negative
         start = parts[0][0]
         return f"{prompt[:start]}{negative} {prompt[start:]}"

@@ -173,7 +173,8 @@ def test_an_unknown_model_is_one_sentence() -> None:
 
 
 @pytest.mark.parametrize(
-    ("negative", "read"), [("red", "a red car"), ("红色", "a red car"), ("a helicopter", ""), ("car", "")]
+    ("negative", "read"),
+    [("red", "a red car"), ("红色", "a red car"), ("a helicopter", ""), ("car", ""), ("background", "")],
 )
 def test_a_colour_alone_as_negative_prompt_is_said_of_the_thing(negative: str, read: str) -> None:
     notes = pipelines.task("generate").run("a car", negative=negative, steps=1, seed=1).notes

@@ -11,6 +11,7 @@ from tools.training import precision
 from tools.training.features import moved
 from tools.training.scenes import Scene as Seen
 from tools.training.stickers import Scene, Thing, nearest_paint
+from tools.training.synthetic import looked_for
 from tools.training.train_brush import asked, steps_between
 from tools.training.train_vlm import CELLS, NOTHING, Look, Looks, encode, pack
 
@@ -28,6 +29,24 @@ def test_prompts_of_the_brush_are_captions_some_empty_and_some_no_more_than_a_co
     assert "orange" in {asked(Scene((Thing("cat-face", "cat"),)), own, rng) for _ in range(400)}
 
 
+def test_questions_made_of_captions_have_the_answers_that_the_captions_give() -> None:
+    said = [
+        "a man wearing a red shirt is holding a ball",
+        "a man with a tennis ball stands in the snow",
+        "a man in snow",
+    ]
+    made = {exchange for seed in range(40) for exchange in looked_for(said, ["man"], random.Random(seed))}
+    assert ("what is the man holding?", "ball") in made and ("what color is the shirt?", "red") in made
+    assert ("what is on the ground?", "snow") in made and ("are they indoors?", "no") in made
+    assert not {question for question, _ in made if question.startswith(("what sport", "what animal"))}
+    told = {"ball?", "ground?", "red?", "shirt?", "outside?", "outdoors?"}
+    answers = {
+        answer for question, answer in made if question.startswith(("is", "are")) and question.split()[-1] in told
+    }
+    assert answers == {"yes"}
+    assert sum(answer == "no" for _, answer in made) > 3
+
+
 def test_the_paint_of_a_solid_colour_is_the_word_for_it_or_none() -> None:
     red, beige = (np.full((9, 3), colour, np.uint8) for colour in ((225, 20, 30), (243, 173, 97)))
     assert nearest_paint(red) == "red" and nearest_paint(beige, within=115) == ""
@@ -43,7 +62,7 @@ def test_moved_features_are_parts_of_the_picture_some_mirrored() -> None:
 def test_steps_between_patches_are_seen_where_a_patch_starts_and_nowhere_else() -> None:
     pictures = torch.zeros(1, 3, 256, 256)
     pictures[..., 32:] = 1
-    across, down = steps_between(pictures)
+    across, down = steps_between(pictures, 32)
     assert across[..., 0].eq(1).all() and across[..., 1:].eq(0).all() and down.eq(0).all()
 
 

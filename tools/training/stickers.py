@@ -147,7 +147,7 @@ def painted(art: PIL.Image.Image, paint: str) -> PIL.Image.Image:
     rgb, alpha = pixels[..., :3], pixels[..., 3:]
     light = rgb.max(-1) * 0.5 + rgb.mean(-1) * 0.5  # [height, width]
     middle = float(np.median(light[alpha[..., 0] > 0.5]))
-    value = np.clip(0.82 + 0.6 * (light - middle), 0.25, 1.0) * brightness
+    value = np.clip(0.82 + 1.2 * (light - middle), 0.15, 1.0 if brightness > 0.5 else 1.5) * brightness
     base = np.array(colorsys.hsv_to_rgb(hue, saturation, 1.0), np.float32)
     painted = np.clip(value[..., None] * base, 0, 1)
     glare = np.clip((light - middle - 0.3) * 1.5, 0, 0.6)[..., None] if brightness > 0.5 else 0.0
@@ -166,7 +166,7 @@ def nearest_paint(pixels: NDArray[np.uint8], within: float = 765) -> str:
 
 @functools.cache
 def _shades(paint: str) -> NDArray[np.float32]:  # [shades, 3]
-    greys = np.arange(64, 225, 8, dtype=np.uint8)[:, None, None].repeat(3, -1)  # [shades, 1, 3]
+    greys = np.arange(104, 185, 4, dtype=np.uint8)[:, None, None].repeat(3, -1)  # [shades, 1, 3]
     solid = PIL.Image.fromarray(greys).convert("RGBA")
     return np.asarray(painted(solid, paint))[:, 0, :3].astype(np.float32)
 

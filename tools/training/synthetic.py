@@ -26,6 +26,32 @@ VERBS = words(
 )
 COLOURED = words("dog shirt jacket hat car dress ball shorts coat bike horse water helmet bird")
 MANY = {"dogs", "people", "men", "women", "boys", "girls", "children"}
+WHO = words("man woman boy girl child person dog")
+DONE_TO = {  # what people do to things that captions name
+    "wearing": words(
+        "hat helmet sunglasses glasses jacket shirt dress shorts coat goggles uniform costume backpack scarf suit swimsuit "
+        "jeans mask cap hoodie sweater vest gloves bikini skirt boots"
+    ),
+    "holding": words(
+        "ball bat racket frisbee camera stick flag sign guitar baby cup phone umbrella surfboard skateboard microphone beer "
+        "bottle book rope fish balloon flower toy bag snowboard football basketball paddle drink cigarette"
+    ),
+    "riding": words("bike bicycle horse skateboard wave scooter motorcycle surfboard swing bull unicycle"),
+    "sitting on": words("bench chair couch rock step table bed wall fence floor sidewalk"),
+}
+STILL = {*words("standing sitting lying sleeping kneeling")}
+MOVING = {*words("running jumping walking riding swimming climbing skiing surfing skateboarding dancing")}
+SPORTS = {  # how words of captions start, and the sport
+    "surf": "surfing", "ski(?:ing|er|s)": "skiing", "snowboard": "snowboarding", "skateboard": "skateboarding",
+    "soccer": "soccer", "football": "football", "basketball": "basketball", "baseball(?! [ch]a)": "baseball", "tennis(?! ball)": "tennis",
+    "hockey": "hockey", "volleyball": "volleyball", "rugby": "rugby", "rock climb": "climbing", "cyclist": "biking",
+    "frisbee": "frisbee", "wrestl": "wrestling", "gymnast": "gymnastics", "golf": "golf", "kayak": "kayaking",
+    "motocross": "motocross", "karate": "karate",
+}  # fmt: skip
+ANIMALS = words("dog horse bird cat cow sheep elephant duck")
+BEHIND = words("trees mountains buildings ocean water people crowd fence house city sky")
+OUTSIDE = "outside|snow|grass|beach|ocean|lake|field|mountain|street|park|forest"
+INSIDE = "inside|indoors?|room|kitchen|bed|couch|restaurant|bar"
 
 
 def tidy(caption: str) -> str:
@@ -90,8 +116,76 @@ def questions(captions: list[str], rng: random.Random) -> list[tuple[str, str]]:
     whos = [who for who in ("dog", "man", "woman", "boy", "girl") if who in present]
     if len(whos) == 1:
         out.append((rng.choice(["what is in the photo?", "who is in the photo?", "what is this?"]), whos[0]))
+    out += looked_for(said, present, rng)
     rng.shuffle(out)
     return out
+
+
+def looked_for(said: list[str], present: list[str], rng: random.Random) -> list[tuple[str, str]]:
+    """What people ask most about photos (VQA v2: wearing, holding, riding, sports, animals, ground, background, indoors), as
+    far as the tidy captions `said` of one photo tell it and none tells otherwise."""
+    out, text = [], " . ".join(said)
+
+    def telling(pattern: str) -> int:
+        return sum(bool(re.search(rf"\b({pattern})", caption)) for caption in said)
+
+    subjects = [who for who in WHO if who in present and f"{who}s" not in text]
+    if len(subjects) == 1:
+        out += of_one(subjects[0], text, rng)
+    sports = [sport for word, sport in SPORTS.items() if telling(word) >= 2]
+    if len(sports) == 1:
+        other = rng.choice([sport for sport in SPORTS.values() if sport[:4] not in text and sport not in sports])
+        out.append((rng.choice(("what sport is this?", "what sport is being played?")), sports[0]))
+        out.append(rng.choice([(f"is this {sports[0]}?", "yes"), (f"is this {other}?", "no")]))
+    animals = [animal for animal in ANIMALS if telling(rf"{animal}s?\b")]
+    if len(animals) == 1 and telling(animals[0]) >= 2:
+        kind = rng.choice(("what animal", "what kind of animal", "what type of animal"))
+        out.append((f"{kind} is {rng.choice(('this', 'shown', 'in the picture'))}?", animals[0]))
+    grounds = [ground for ground in ("snow", "grass", "sand") if telling(ground) >= 2]
+    if len(grounds) == 1:
+        out.append(("what is on the ground?", grounds[0]))
+        out.append(("is there snow on the ground?", "yes" if grounds[0] == "snow" else "no"))
+        out += [("what season is it?", "winter")] * (grounds[0] == "snow")
+    behind = {*re.findall(rf"\b({'|'.join(BEHIND)}) (?:are |is )?in the background", text)}
+    if len(behind) == 1:
+        out.append(("what is in the background?", *behind))
+    outside, inside = telling(rf"(?:{OUTSIDE})\b"), telling(rf"(?:{INSIDE})\b")
+    if max(outside, inside) >= 2 and not min(outside, inside):
+        where, away = rng.choice((("outside", "inside"), ("outdoors", "indoors")))
+        ask = rng.choice(("is this {}?", "was this photo taken {}?", "are they {}?"))
+        out.append(
+            rng.choice(
+                [(ask.format(where), "yes" if outside else "no"), (ask.format(away), "no" if outside else "yes")]
+            )
+        )
+    return out
+
+
+def of_one(who: str, text: str, rng: random.Random) -> list[tuple[str, str]]:
+    """What the only person or dog of a photo wears, holds, rides and does."""
+    out = []
+    for verb, nouns in DONE_TO.items():
+        found = sorted({*re.findall(rf"\b{verb} (?:\w+ ){{0,3}}?({'|'.join(nouns)})\b", text)})
+        if found:
+            noun, other = rng.choice(found), rng.choice([n for n in nouns if n[:4] not in text and n[-4:] not in text])
+            out.append((f"what is the {who} {verb}?", noun))
+            out += [(f"is the {who} {verb} {some(thing)}?", answer) for thing, answer in ((noun, "yes"), (other, "no"))]
+    doing = {*re.findall(rf"\b{who} (?:is )?({'|'.join(STILL | MOVING)})\b", text)}
+    for these, those in ((STILL, MOVING), (MOVING, STILL)):
+        if doing and doing <= these:
+            never = sorted(verb for verb in those if verb[:4] not in text)
+            out.append((f"is the {who} {rng.choice(sorted(doing))}?", "yes"))
+            out += [(f"is the {who} {rng.choice(never)}?", "no")] * bool(never)
+    shirts = {*re.findall(rf"\b({'|'.join(COLOURS)}) (?:\w+ )?shirt\b", text)}
+    if len(shirts) == 1:
+        other = rng.choice([colour for colour in COLOURS if colour not in text])
+        out.append((f"what color {rng.choice((f'shirt is the {who} wearing', 'is the shirt'))}?", *shirts))
+        out.append(rng.choice([(f"is the {who}'s shirt {shirts.pop()}?", "yes"), (f"is the shirt {other}?", "no")]))
+    return out
+
+
+def some(thing: str) -> str:
+    return thing if thing.endswith("s") and thing != "dress" else f"a {thing}"
 
 
 def follow_ups(captions: list[str], rng: random.Random) -> list[list[tuple[str, str]]]:

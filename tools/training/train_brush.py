@@ -32,6 +32,7 @@ SIDE = 8  # patches a side
 BLUR = 0.5  # the most noise on token vectors, in their own deviation
 FASTER = 2  # Muon's rate, in AdamW's
 SEAMS = 1.0  # weight of the steps between patches
+SHARP = 0.25  # … and of those between all pixels
 AROUND = set(  # words of prompts that say how, not what
     "a an the one and or with in on at of to from by for is are there it its this that some behind near "
     "sticker picture photo photograph image drawing draw drawn painting illustration icon emoji background show me please "
@@ -152,25 +153,26 @@ def asked(scene: Scene, own_paint: Callable[[str], str], rng: random.Random) -> 
     return caption(scene, rng)
 
 
-def steps_between(pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """How much [n, 3, size, size] changes from a patch to the next, across and down: [n, 3, size, 7], [n, 3, 7, size]."""
-    side = pictures.shape[-1] // SIDE
+def steps_between(pictures: torch.Tensor, side: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """How much [n, 3, size, size] changes from a square of `side` pixels to the next, across and down:
+    [n, 3, size, size / side - 1], [n, 3, size / side - 1, size]."""
     across = pictures[..., side::side] - pictures[..., side - 1 : -1 : side]
     down = pictures[..., side::side, :] - pictures[..., side - 1 : -1 : side, :]
     return across, down
 
 
 def loss_of(model: torch.nn.Module, drawn: tuple[torch.Tensor, ...], text: tuple[torch.Tensor, ...]) -> torch.Tensor:
-    """How far the model's clean pictures are from the `drawn` ones that were `spoilt`, and their steps between patches,
-    which are few pixels and yet what an eye sees first."""
+    """How far the model's clean pictures are from the `drawn` ones that were `spoilt`, and so are their steps between
+    pixels: where lines are; and between patches, which are few and yet what an eye sees first."""
     (clean, noisy, t), (states, mask) = drawn, text
     # The plain product is a fifth faster than the fused attention here, whose backward pass is slow on a CPU.
     with autocast(), sdpa_kernel(SDPBackend.MATH):
         guess = model(noisy, timestep=t, encoder_hidden_states=states, attention_mask=mask, return_dict=False)[0]
     wrong = guess.float() - clean
     error = wrong.square().mean((1, 2, 3))  # [n]
-    for steps in steps_between(wrong):
-        error = error + SEAMS / 2 * steps.square().mean((1, 2, 3))
+    for side, weight in ((1, SHARP), (wrong.shape[-1] // SIDE, SEAMS)):
+        for steps in steps_between(wrong, side):
+            error = error + weight / 2 * steps.square().mean((1, 2, 3))
     return (error / t.clamp(min=0.25).square()).mean()
 
 
@@ -222,7 +224,7 @@ def train(options: argparse.Namespace) -> None:
     first, losses, recent = step, [], 0.0
     while time.time() - started < options.minutes * 60:
         elapsed = (time.time() - started) / (options.minutes * 60)
-        warm = min(1.0, (step - first + 1) / 200)
+        warm = min(1.0, (step - first + 1) / 100)
         cool = 1.0 if elapsed < options.cool else max(0.02, (1 - elapsed) / (1 - options.cool))
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = group["initial_lr"] * warm * cool

@@ -55,11 +55,11 @@ TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
 )
 SHARES = {  # of the steps
-    "flickr8k": 0.3, "stickers": 0.2, "places": 0.03, "counts": 0.06, "cells": 0.02, "easy_vqa": 0.03, "daquar": 0.05,
-    "vqa_text": 0.17, "named": 0.04, "made_up": 0.1,
+    "flickr8k": 0.3, "stickers": 0.24, "places": 0.03, "counts": 0.06, "cells": 0.02, "easy_vqa": 0.03, "daquar": 0.05,
+    "vqa_text": 0.17, "named": 0.05, "made_up": 0.1,
 }  # fmt: skip
 BATCH, PEAK, PEAK_TOWER = 8, 1e-3, 2e-4
-HIDDEN = 0.1  # of a photo's cells and of the words said about it: else the training captions are learnt by heart
+HIDDEN = 0.1  # of a photo's cells and of the answers' words: else the training captions are learnt by heart
 AVERAGED = 0.997  # of the average of weights stays at each step
 HELD_EASY, HELD_DAQUAR, HELD_VQA = 400, 100, 3000  # pictures, pictures, questions kept out of training
 CROPS = ("plain", "crop", "crop2")
@@ -175,7 +175,7 @@ class Source:
             called = [agreed(self.captions[i]) for i in chosen]
             talks = [
                 [[(DESCRIBE, tidy(c))] for c in self.captions[i]]
-                + chained(questions(self.captions[i], rng)[:4], rng)
+                + chained(questions(self.captions[i], rng)[:6], rng)
                 + follow_ups(self.captions[i], rng)
                 + chained(self.names.presence(view, " ".join(self.captions[i]).lower()), rng)
                 for i, view in zip(chosen, opinion, strict=True)
@@ -416,11 +416,15 @@ def losses(
     hidden: float = 0.0,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The cross-entropy of each token that has a target, in the order of `packed`, [answered tokens]; and how badly tokens
-    attend to what they are `wanted` to. A share of the cells and of the words before can be `hidden`."""
+    attend to what they are `wanted` to. A share of the cells and of the answers' words before can be `hidden`."""
     tokens, target, number, place = packed
     b, language, looked = len(tokens), model.model.language_model, torch.zeros(())
     with autocast():
-        words = nn.functional.dropout1d(model.get_input_embeddings()(tokens), hidden)  # whole words, [b, length, 256]
+        words, answered = (
+            model.get_input_embeddings()(tokens),
+            target.roll(1, 1)[..., None] != -100,
+        )  # [b, length, 256 or 1]
+        words = torch.where(answered, nn.functional.dropout1d(words, hidden), words)
         x = torch.cat([see(model, nn.functional.dropout1d(cells, hidden), 0.1), words], 1)  # [b, 50 + length, 256]
         number = torch.cat([torch.zeros(b, CELLS + 1, dtype=torch.long), number], 1)
         place = torch.cat([torch.arange(CELLS + 1).expand(b, -1), place], 1)
