@@ -15,6 +15,7 @@ from pipelines.chinese import COLOURS, english
 
 FILE = "known.safetensors"
 ALIKE = 0.74  # cosine of a part of a prompt to a name from which on they mean the same
+SAME = 0.9  # … and from which on a compound is that thing, whatever its last word names: "jelly fish"
 NEAR = 0.5  # … and from which on it is worth drawing in its stead
 
 
@@ -86,10 +87,14 @@ class Known:
             part = prompt[start:end]
             alike = embed([part, *part.split()], encoder, tokenizer) @ self.vectors.T  # [1 + words, names]
             best = alike.masked_fill(~self.whole, -1).max(1)
-            row = 0 if best.values[0] >= ALIKE else int(best.values.argmax())  # "kitten" of "fluffy kitten"
+            if best.values[0] < SAME and part.split()[-1].lower() in self.names:
+                row = -1  # "notebook computer"
+            else:
+                row = 0 if best.values[0] >= ALIKE else int(best.values.argmax())  # "kitten" of "fluffy kitten"
             if parts and best.values[row] >= NEAR:
                 taken[part] = self.say[int(best.indices[row])]
-                prompt = prompt[:start] + taken[part] + prompt[end:]
+                article = "an " if taken[part][0] in "aeiou" else "a "
+                prompt = re.sub(r"\b[Aa]n? $", article, prompt[:start]) + taken[part] + prompt[end:]
             if best.values[row] < ALIKE:
                 unlike[part] = alike[0, : self.things]
         nearest = torch.stack([*unlike.values()]).max(0).values.topk(3).indices.tolist() if unlike else []

@@ -138,6 +138,16 @@ def test_words_that_the_brush_has_not_learned_are_said(prompt: str, strange: lis
     assert [word for note in notes for word in re.findall("“(.+?)”", note)] == strange
 
 
+@pytest.mark.parametrize(
+    ("prompt", "plain"),
+    [("a notebook computer", "a computer"), ("a car key", "a key"), ("an automobile", "a car"), ("a baby elephant", "an elephant")],
+)  # fmt: skip
+def test_of_two_words_the_last_says_what_it_is(prompt: str, plain: str) -> None:
+    draw = pipelines.task("generate").run
+    asked, told = (draw(one, seed=1, steps=1).pictures[0].tobytes() for one in (prompt, plain))
+    assert asked == told
+
+
 def test_a_chinese_prompt_is_drawn_as_what_it_says_and_the_page_says_so() -> None:
     draw = pipelines.task("generate").run
     asked = draw("三颗红色的星星", seed=1, steps=1)
