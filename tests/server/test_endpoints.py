@@ -94,7 +94,9 @@ def test_what_is_no_photo_is_one_sentence(client: Client, tmp_path: Path) -> Non
 
 def test_a_web_address_is_refused_before_it_is_fetched(server: Server) -> None:
     photo = {"path": "http://127.0.0.1:1/secret.png", "meta": {"_type": "gradio.FileData"}}
-    called = httpx.post(f"{server.url}/gradio_api/call/caption", json={"data": [photo, None, 1, 30, ""]}).json()
+    called = httpx.post(
+        f"{server.url}/gradio_api/call/caption", json={"data": [photo, None, 1, 30, ""]}, timeout=60
+    ).json()
     answer = httpx.get(f"{server.url}/gradio_api/call/caption/{called['event_id']}", timeout=60).text
     said = json.loads(answer.split("data: ", 1)[1].split("\n")[0])
     assert "uploaded files" in said["error"]
@@ -102,7 +104,9 @@ def test_a_web_address_is_refused_before_it_is_fetched(server: Server) -> None:
 
 def test_a_file_of_the_servers_is_not_read(server: Server) -> None:
     photo = {"path": str(PHOTO), "meta": {"_type": "gradio.FileData"}}
-    called = httpx.post(f"{server.url}/gradio_api/call/caption", json={"data": [photo, None, 1, 30, ""]}).json()
+    called = httpx.post(
+        f"{server.url}/gradio_api/call/caption", json={"data": [photo, None, 1, 30, ""]}, timeout=60
+    ).json()
     answer = httpx.get(f"{server.url}/gradio_api/call/caption/{called['event_id']}", timeout=60).text
     assert "event: error" in answer
 
