@@ -67,7 +67,6 @@ class Bench:
 
     def held_out_colours(self) -> Figures:
         pairs = [(icon, paint) for icon in self.icons for paint in PAINTS if held_out(icon, paint)]
-        pairs = pairs[: len(self.icons) // 2]
         pictures = self.draw([article(f"{paint} {self.name(icon)}") for icon, paint in pairs])
         colours = [colour(picture) == paint for picture, (_, paint) in zip(pictures, pairs, strict=True)]
         objects = self.see.first(pictures, pairs)

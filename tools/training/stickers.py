@@ -47,6 +47,7 @@ ANY_COLOUR = set(
     "sailboat helicopter chair bed guitar drum pencil running-shoe top-hat key cupcake butterfly fish bird snake house "
     "mobile-phone bell gem-stone glasses jeans envelope camera".split()
 )
+DULL = {"brown", "gray", "black"}  # colours that nobody expects unasked
 NEAR = 0.35  # share of the singles that are called by a word near to the thing's name
 NUMBERS = ("no", "one", "two", "three", "four", "five")
 PLACES = {"to the left of": (-1, 0), "to the right of": (1, 0), "above": (0, -1), "below": (0, 1)}
@@ -292,7 +293,7 @@ class Sampler:
         paint = self.rng.choice([paint for paint in PAINTS if not held_out(icon, paint)])
         if plain and painted:
             return Thing(icon, self.rng.choice(plain), paint)
-        if plain and icon in ANY_COLOUR and self.rng.random() < self.varied / 2:
+        if plain and icon in ANY_COLOUR and paint not in DULL and self.rng.random() < self.varied / 2:
             return Thing(icon, self.rng.choice(plain), unsaid=paint)
         return Thing(icon, name)
 
