@@ -420,10 +420,8 @@ def losses(
     tokens, target, number, place = packed
     b, language, looked = len(tokens), model.model.language_model, torch.zeros(())
     with autocast():
-        words, answered = (
-            model.get_input_embeddings()(tokens),
-            target.roll(1, 1)[..., None] != -100,
-        )  # [b, length, 256 or 1]
+        words = model.get_input_embeddings()(tokens)  # [b, length, 256]
+        answered = target.roll(1, 1)[..., None] != -100  # [b, length, 1]
         words = torch.where(answered, nn.functional.dropout1d(words, hidden), words)
         x = torch.cat([see(model, nn.functional.dropout1d(cells, hidden), 0.1), words], 1)  # [b, 50 + length, 256]
         number = torch.cat([torch.zeros(b, CELLS + 1, dtype=torch.long), number], 1)
