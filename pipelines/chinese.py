@@ -63,4 +63,9 @@ def _thing(said: str, names: dict[str, tuple[str, str]]) -> str:
         return ""
     count = NUMBERS[number]
     words = " ".join(filter(None, (COLOURS.get(colour or ""), names[name][count > 1])))
-    return f"{'an' if count == 1 and words[0] in 'aeiou' else WORDS[count]} {words}"
+    return article(words) if count == 1 else f"{WORDS[count]} {words}"
+
+
+def article(words: str) -> str:
+    """`words` with "a" or "an" before them, as in the captions that the model has learned."""
+    return ("an " if words[0] in "aeiou" else "a ") + words

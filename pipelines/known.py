@@ -11,7 +11,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from pipelines.chinese import COLOURS, english
+from pipelines.chinese import COLOURS, article, english
 
 FILE = "known.safetensors"
 ALIKE = 0.74  # cosine of a part of a prompt to a name from which on they mean the same
@@ -89,12 +89,14 @@ class Known:
             best = alike.masked_fill(~self.whole, -1).max(1)
             if best.values[0] < SAME and part.split()[-1].lower() in self.names:
                 row = -1  # "notebook computer"
+            elif best.values[0] >= ALIKE:
+                row = 0
             else:
-                row = 0 if best.values[0] >= ALIKE else int(best.values.argmax())  # "kitten" of "fluffy kitten"
+                row = int(best.values.argmax())  # "kitten" of "fluffy kitten"
             if parts and best.values[row] >= NEAR:
-                taken[part] = self.say[int(best.indices[row])]
-                article = "an " if taken[part][0] in "aeiou" else "a "
-                prompt = re.sub(r"\b[Aa]n? $", article, prompt[:start]) + taken[part] + prompt[end:]
+                name = taken[part] = self.say[int(best.indices[row])]
+                before = re.sub(r"\b[Aa]n? $", "", prompt[:start])
+                prompt = before + (name if before == prompt[:start] else article(name)) + prompt[end:]
             if best.values[row] < ALIKE:
                 unlike[part] = alike[0, : self.things]
         nearest = torch.stack([*unlike.values()]).max(0).values.topk(3).indices.tolist() if unlike else []

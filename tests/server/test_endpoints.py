@@ -92,22 +92,22 @@ def test_what_is_no_photo_is_one_sentence(client: Client, tmp_path: Path) -> Non
         client.predict(photo=handle_file(fake), api_name="/caption")
 
 
+def captioned(server: Server, path: str) -> str:
+    """What the server sends on a photo that was not uploaded: `path` is an address, or a file of its own."""
+    photo = {"path": path, "meta": {"_type": "gradio.FileData"}}
+    address = f"{server.url}/gradio_api/call/caption"
+    called = httpx.post(address, json={"data": [photo, None, 1, 30, ""]}, timeout=60).json()
+    return httpx.get(f"{address}/{called['event_id']}", timeout=60).text
+
+
 def test_a_web_address_is_refused_before_it_is_fetched(server: Server) -> None:
-    photo = {"path": "http://127.0.0.1:1/secret.png", "meta": {"_type": "gradio.FileData"}}
-    called = httpx.post(
-        f"{server.url}/gradio_api/call/caption", json={"data": [photo, None, 1, 30, ""]}, timeout=60
-    ).json()
-    answer = httpx.get(f"{server.url}/gradio_api/call/caption/{called['event_id']}", timeout=60).text
+    answer = captioned(server, "http://127.0.0.1:1/secret.png")
     said = json.loads(answer.split("data: ", 1)[1].split("\n")[0])
     assert "uploaded files" in said["error"]
 
 
 def test_a_file_of_the_servers_is_not_read(server: Server) -> None:
-    photo = {"path": str(PHOTO), "meta": {"_type": "gradio.FileData"}}
-    called = httpx.post(
-        f"{server.url}/gradio_api/call/caption", json={"data": [photo, None, 1, 30, ""]}, timeout=60
-    ).json()
-    answer = httpx.get(f"{server.url}/gradio_api/call/caption/{called['event_id']}", timeout=60).text
+    answer = captioned(server, str(PHOTO))
     assert "event: error" in answer
 
 

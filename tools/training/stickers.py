@@ -16,6 +16,8 @@ import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
 
+from pipelines.chinese import article
+
 OBJECTS_FILE = Path(__file__).with_name("sticker_objects.txt")
 ART_SIZE = 256
 SIZE = 256  # pixels a side of what the brush draws
@@ -201,10 +203,6 @@ def plural(name: str) -> str:
     else:
         last += "s"
     return f"{head} {last}".strip()
-
-
-def article(words: str) -> str:
-    return ("an " if words[0] in "aeiou" else "a ") + words
 
 
 class Piece(NamedTuple):

@@ -3,6 +3,8 @@
 import random
 import re
 
+from pipelines.chinese import article
+
 
 def words(text: str) -> list[str]:
     return text.split()
@@ -59,6 +61,11 @@ def tidy(caption: str) -> str:
     return re.sub(r"\s+", " ", caption.lower().replace('"', "")).strip(" .").replace(" ,", ",").replace(" '", "'")
 
 
+def telling(said: list[str], pattern: str) -> int:
+    """How many captions have a word that starts with `pattern`."""
+    return sum(bool(re.search(rf"\b({pattern})", caption)) for caption in said)
+
+
 def whether(thing: str, rng: random.Random, many: bool = False) -> str:
     """Asks whether a thing ("a dog", "dogs") is there, in one of the ways that people do. Yes and no must be asked for
     alike: else the answer is learnt from the wording."""
@@ -72,7 +79,7 @@ def questions(captions: list[str], rng: random.Random) -> list[tuple[str, str]]:
     said = [tidy(caption) for caption in captions]
     used = [word for caption in said for word in re.findall(r"[a-z]+", caption)]
     out = []
-    present = [thing for thing in THINGS if sum(bool(re.search(rf"\b{thing}\b", caption)) for caption in said) >= 2]
+    present = [thing for thing in THINGS if telling(said, rf"{thing}\b") >= 2]
     absent = [thing for thing in THINGS if not any(thing.rstrip("s")[:4] in word for word in used)]
     if "people" in absent and any(word in PEOPLE and not word.startswith("dog") for word in used):
         absent.remove("people")
@@ -107,9 +114,7 @@ def questions(captions: list[str], rng: random.Random) -> list[tuple[str, str]]:
         who, verb = rng.choice(sorted(doing))
         out.append((f"what is the {who} doing?", verb))
     where = [
-        place
-        for place in PLACES
-        if sum(bool(re.search(rf"\b(in|on|at|through|along|down|across) (the |a )?{place}\b", c)) for c in said) >= 2
+        place for place in PLACES if telling(said, rf"(in|on|at|through|along|down|across) (the |a )?{place}\b") >= 2
     ]
     if where:
         out.append((rng.choice(["where is this?", "where was the photo taken?", "what place is this?"]), where[0]))
@@ -126,22 +131,19 @@ def looked_for(said: list[str], present: list[str], rng: random.Random) -> list[
     far as the tidy captions `said` of one photo tell it and none tells otherwise."""
     out, text = [], " . ".join(said)
 
-    def telling(pattern: str) -> int:
-        return sum(bool(re.search(rf"\b({pattern})", caption)) for caption in said)
-
     subjects = [who for who in WHO if who in present and f"{who}s" not in text]
     if len(subjects) == 1:
         out += of_one(subjects[0], text, rng)
-    sports = [sport for word, sport in SPORTS.items() if telling(word) >= 2]
+    sports = [sport for word, sport in SPORTS.items() if telling(said, word) >= 2]
     if len(sports) == 1:
         other = rng.choice([sport for sport in SPORTS.values() if sport[:4] not in text and sport not in sports])
         out.append((rng.choice(("what sport is this?", "what sport is being played?")), sports[0]))
         out.append(rng.choice([(f"is this {sports[0]}?", "yes"), (f"is this {other}?", "no")]))
-    animals = [animal for animal in ANIMALS if telling(rf"{animal}s?\b")]
-    if len(animals) == 1 and telling(animals[0]) >= 2:
+    animals = [animal for animal in ANIMALS if telling(said, rf"{animal}s?\b")]
+    if len(animals) == 1 and telling(said, animals[0]) >= 2:
         kind = rng.choice(("what animal", "what kind of animal", "what type of animal"))
         out.append((f"{kind} is {rng.choice(('this', 'shown', 'in the picture'))}?", animals[0]))
-    grounds = [ground for ground in ("snow", "grass", "sand") if telling(ground) >= 2]
+    grounds = [ground for ground in ("snow", "grass", "sand") if telling(said, ground) >= 2]
     if len(grounds) == 1:
         out.append(("what is on the ground?", grounds[0]))
         out.append(("is there snow on the ground?", "yes" if grounds[0] == "snow" else "no"))
@@ -149,15 +151,12 @@ def looked_for(said: list[str], present: list[str], rng: random.Random) -> list[
     behind = {*re.findall(rf"\b({'|'.join(BEHIND)}) (?:are |is )?in the background", text)}
     if len(behind) == 1:
         out.append(("what is in the background?", *behind))
-    outside, inside = telling(rf"(?:{OUTSIDE})\b"), telling(rf"(?:{INSIDE})\b")
+    outside, inside = telling(said, rf"({OUTSIDE})\b"), telling(said, rf"({INSIDE})\b")
     if max(outside, inside) >= 2 and not min(outside, inside):
         where, away = rng.choice((("outside", "inside"), ("outdoors", "indoors")))
         ask = rng.choice(("is this {}?", "was this photo taken {}?", "are they {}?"))
-        out.append(
-            rng.choice(
-                [(ask.format(where), "yes" if outside else "no"), (ask.format(away), "no" if outside else "yes")]
-            )
-        )
+        place, true = rng.choice([(where, outside), (away, inside)])
+        out.append((ask.format(place), "yes" if true else "no"))
     return out
 
 
@@ -178,14 +177,15 @@ def of_one(who: str, text: str, rng: random.Random) -> list[tuple[str, str]]:
             out += [(f"is the {who} {rng.choice(never)}?", "no")] * bool(never)
     shirts = {*re.findall(rf"\b({'|'.join(COLOURS)}) (?:\w+ )?shirt\b", text)}
     if len(shirts) == 1:
-        other = rng.choice([colour for colour in COLOURS if colour not in text])
-        out.append((f"what color {rng.choice((f'shirt is the {who} wearing', 'is the shirt'))}?", *shirts))
-        out.append(rng.choice([(f"is the {who}'s shirt {shirts.pop()}?", "yes"), (f"is the shirt {other}?", "no")]))
+        (colour,) = shirts
+        other = rng.choice([one for one in COLOURS if one not in text])
+        out.append((f"what color {rng.choice((f'shirt is the {who} wearing', 'is the shirt'))}?", colour))
+        out.append(rng.choice([(f"is the {who}'s shirt {colour}?", "yes"), (f"is the shirt {other}?", "no")]))
     return out
 
 
 def some(thing: str) -> str:
-    return thing if thing.endswith("s") and thing != "dress" else f"a {thing}"
+    return thing if thing.endswith("s") and thing != "dress" else article(thing)
 
 
 def follow_ups(captions: list[str], rng: random.Random) -> list[list[tuple[str, str]]]:
