@@ -83,8 +83,9 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
 
     outputs = [chat, detail, talk, question]
     frame.listen(
-        [frame.run.click, question.submit], filled, run, [photo, question, talk, max_words, frame.model], outputs
-    )
+        [frame.run.click, question.submit], filled, run, [photo, question, talk, max_words, frame.model], outputs,
+        fields=[photo, max_words, frame.model],
+    )  # fmt: skip
     photo.change(anew, [photo, talk], [chat, detail, frame.made, talk], **parts.QUIET)
     gr.on(
         [again.click, chat.clear], lambda: ([], "", parts.made(None), SILENCE, ""), None,

@@ -78,7 +78,7 @@ def build(settings: Settings) -> gr.Blocks:
                 with gr.Tab(text(f"{task}.tab"), id=task, elem_id=f"{task}-tab"):
                     built[task] = tab.build(owner, settings.models.get(task))
         for one in built.values():  # what the browser keeps: inside a tab it is not read before the tab is shown
-            for kept in (one.frame.job, *one.resume_values):
+            for kept in (one.frame.job, one.frame.kept, *one.resume_values):
                 kept.render()
             for other, button in one.send.items():
                 button.click(_sender(other), one.picture, [built[other].target, tabs, one.frame.status], **parts.QUIET)
@@ -86,6 +86,8 @@ def build(settings: Settings) -> gr.Blocks:
         ready = page.load(lambda: None, **parts.QUIET)
         loaded = ready.then(None, owner, owner, js=parts.NEW_OWNER, **parts.QUIET)
         for one in built.values():
+            fields = one.frame.fields
+            loaded.then(None, [one.frame.kept, *fields], fields, js=parts.RETURN, **parts.QUIET)
             loaded.then(
                 one.resume, [owner, one.frame.job, *one.resume_values], [*one.frame.outputs, *one.outputs],
                 **parts.WATCHING,

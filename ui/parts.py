@@ -5,6 +5,7 @@ import html
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,11 @@ WATCHING: dict[str, Any] = QUIET | {"concurrency_limit": None}  # a watcher only
 NEW_OWNER = """(owner) => owner ||
   [...crypto.getRandomValues(new Uint8Array(16))].map((one) => one.toString(16).padStart(2, "0")).join("")"""
 
+# What a job was started with comes back with its result after a reload, a photo only where its upload still is.
+KEEP = "(...fields) => [fields]"
+RETURN = """async (kept, ...fields) => kept ? Promise.all(kept.map(async (value, i) =>
+  !value?.url || (await fetch(value.url, { method: "HEAD" })).ok ? value : fields[i])) : fields"""
+
 Updates = dict[Any, Any]
 Show = Callable[[jobs.Snapshot], Updates]
 
@@ -39,6 +45,8 @@ class Frame:
         row = catalog.find(task, chosen)
         self.task, self.owner = task, owner
         self.job = gr.BrowserState(storage_key=f"quartet-{task}", render=False)  # the page places it outside the tabs
+        self.kept = gr.BrowserState(storage_key=f"quartet-{task}-fields", render=False)  # and this
+        self.fields: list[Any] = []
         self.run = gr.Button(
             text(f"{task}.run"), variant="primary", elem_classes="run", elem_id=f"{task}-run", render=False
         )
@@ -119,11 +127,15 @@ class Frame:
         handler: Callable[..., Iterator[Updates]],
         values: list[Any],
         outputs: list[Any],
+        fields: list[Any] | None = None,
     ) -> None:
-        """Runs `handler(owner, job, *values)` on each trigger and after an example is `filled` in; Stop ends it."""
+        """Runs `handler(owner, job, *values)` on each trigger and after an example is `filled` in; Stop ends it. After a
+        reload the `fields` come back as they were then, or else all values."""
+        self.fields = values if fields is None else fields
         what = (handler, [self.owner, self.job, *values], [*self.outputs, *outputs])
-        gr.on(triggers, *what, **WATCHING)
-        filled.then(*what, **WATCHING)
+        for listen in (partial(gr.on, triggers), filled.then):
+            listen(*what, **WATCHING)
+            listen(None, self.fields, self.kept, js=KEEP, **QUIET)
         self.stop.click(_stop, [self.owner, self.job], None, **WATCHING)
 
 

@@ -50,6 +50,20 @@ def test_a_follow_up_keeps_the_talk_and_another_photo_starts_anew(page: Page) ->
     expect(page.locator("#ask-made")).to_have_text("")
 
 
+@pytest.mark.leaves_page
+def test_a_talk_goes_on_after_a_reload(page: Page) -> None:
+    run_example(page, "Ask", 0)
+    page.reload()
+    choose(page, "Ask")
+    messages = page.locator("#ask-result .message-row")
+    expect(messages).to_have_count(2)
+    expect(page.locator("#ask-photo img")).to_be_visible()
+    page.get_by_label(text("ask.question")).fill("What color is it?")
+    page.keyboard.press("Enter")
+    expect(messages).to_have_count(4)
+    finished(page, "Ask")
+
+
 def test_own_labels_run_by_keys_and_are_shown_as_typed(page: Page) -> None:
     run_example(page, "Classify")
     hostile = "<img src=x onerror=alert(1)>"
@@ -118,11 +132,14 @@ def test_a_reload_finds_the_running_job_and_the_finished_one(visit: Visit) -> No
     said = page.locator("#caption-result .said").inner_text()
     choose(page, "Generate")
     _many_steps(page)
+    prompt = page.locator("#generate-prompt textarea").input_value()
     page.reload()
     choose(page, "Caption")
     expect(page.locator("#caption-result .said")).to_have_text(said)
+    expect(page.locator("#caption-photo img")).to_be_visible()
     choose(page, "Generate")
     expect(page.locator("#generate-status")).to_contain_text("step")
+    expect(page.locator("#generate-prompt textarea")).to_have_value(prompt)
     page.locator("#generate-stop").click()
     expect(page.locator("#generate-status")).to_have_text(text("page.stopped"))
 
