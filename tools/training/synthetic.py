@@ -74,6 +74,11 @@ def whether(thing: str, rng: random.Random, many: bool = False) -> str:
     return f"{ask} {thing}{rng.choice(('', '', ' in the photo', ' in the picture', ' here'))}?"
 
 
+def colours(noun: str, text: str) -> set[str]:
+    """All that a thing is said to be: "a red and white shirt" has two."""
+    return {colour for colour in COLOURS if re.search(rf"\b{colour} (?:and \w+ )?(?:\w+ )?{noun}\b", text)}
+
+
 def questions(captions: list[str], rng: random.Random) -> list[tuple[str, str]]:
     """Question–answer pairs that the captions of one photo support. Absence needs the silence of all of them."""
     said = [tidy(caption) for caption in captions]
@@ -87,16 +92,10 @@ def questions(captions: list[str], rng: random.Random) -> list[tuple[str, str]]:
         for thing in rng.sample(things, min(2, len(things))):
             a = "" if thing in MANY | {"trees", "water", "snow", "grass", "sand", "sunglasses"} else "a "
             out.append((whether(a + thing, rng, thing in MANY or thing == "trees"), answer))
-    for colour, noun in set(
-        re.findall(
-            rf"\b({'|'.join(COLOURS)}) ({'|'.join(COLOURED)})\b",
-            " . ".join(said),
-        )
-    ):
-        others = {c for c in COLOURS if re.search(rf"\b{c} (and \w+ )?{noun}", " ".join(said))}
-        if others == {colour}:
+    for noun in COLOURED:
+        if len(found := colours(noun, " . ".join(said))) == 1:
             be = "are" if noun == "shorts" else "is"
-            out.append((rng.choice([f"what color {be} the {noun}?", f"what colour {be} the {noun}?"]), colour))
+            out.append((rng.choice([f"what color {be} the {noun}?", f"what colour {be} the {noun}?"]), found.pop()))
     for number, noun in set(
         re.findall(rf"\b({'|'.join(NUMBERS)}) (?:\w+ )?(dogs|people|men|women|boys|girls|children)\b", " . ".join(said))
     ):
@@ -175,8 +174,7 @@ def of_one(who: str, text: str, rng: random.Random) -> list[tuple[str, str]]:
             never = sorted(verb for verb in those if verb[:4] not in text)
             out.append((f"is the {who} {rng.choice(sorted(doing))}?", "yes"))
             out += [(f"is the {who} {rng.choice(never)}?", "no")] * bool(never)
-    shirts = {*re.findall(rf"\b({'|'.join(COLOURS)}) (?:\w+ )?shirt\b", text)}
-    if len(shirts) == 1:
+    if len(shirts := colours("shirt", text)) == 1:
         (colour,) = shirts
         other = rng.choice([one for one in COLOURS if one not in text])
         out.append((f"what color {rng.choice((f'shirt is the {who} wearing', 'is the shirt'))}?", colour))

@@ -31,7 +31,7 @@ WIDTH, DEPTH, BOTTLENECK = 256, 9, 96
 SIDE = 8  # patches a side
 BLUR = 0.5  # the most noise on token vectors, in their own deviation
 FASTER = 2  # Muon's rate, in AdamW's
-SEAMS = 1.0  # weight of the steps between patches
+SEAMS = 2.5  # weight of the steps between patches
 SHARP = 0.25  # … and of those between all pixels
 AROUND = set(  # words of prompts that say how, not what
     "a an the one and or with in on at of to from by for is are there it its this that some behind near "
@@ -224,7 +224,7 @@ def train(options: argparse.Namespace) -> None:
     first, losses, recent = step, [], 0.0
     while time.time() - started < options.minutes * 60:
         elapsed = (time.time() - started) / (options.minutes * 60)
-        warm = min(1.0, (step - first + 1) / 100)
+        warm = min(1.0, (step - first + 1) / 30)
         cool = 1.0 if elapsed < options.cool else max(0.02, (1 - elapsed) / (1 - options.cool))
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = group["initial_lr"] * warm * cool

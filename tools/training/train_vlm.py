@@ -33,7 +33,7 @@ from transformers import (
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from pipelines.device import pick
-from tools.training import features
+from tools.training import features, priors
 from tools.training.aids import Aids, Names, covers, spoken, told
 from tools.training.features import CELLS, FOLDER, rows
 from tools.training.precision import autocast, muon
@@ -59,6 +59,7 @@ SHARES = {  # of the steps
     "vqa_text": 0.17, "named": 0.05, "made_up": 0.1,
 }  # fmt: skip
 BATCH, PEAK, PEAK_TOWER = 8, 1e-3, 2e-4
+ASKED, TAUGHT = 30, 0.5  # questions about a blur, and how many of them are answered as their words alone tell
 HIDDEN = 0.1  # of a photo's cells and of the answers' words: else the training captions are learnt by heart
 AVERAGED = 0.997  # of the average of weights stays at each step
 HELD_EASY, HELD_DAQUAR, HELD_VQA = 400, 100, 3000  # pictures, pictures, questions kept out of training
@@ -88,9 +89,13 @@ def vqa_text(data: Path) -> list[dict]:
         return [json.loads(line) for line in lines]
 
 
+def common(answers: list[str]) -> str:
+    return Counter(answers).most_common(1)[0][0]
+
+
 def answered(row: dict) -> str:
     """What kind of answer most people gave."""
-    most = Counter(row["answers"]).most_common(1)[0][0]
+    most = common(row["answers"])
     return "yes or no" if most in ("yes", "no") else "number" if most.isdigit() else "other"
 
 
@@ -126,6 +131,8 @@ class Source:
         self.rooms = {i: rooms[name] for i, name in enumerate(places[:-HELD_DAQUAR]) if name in rooms}
         self.room_views = [features.load("halfway", "daquar", view) for view in CROPS[:2]]
         asked = vqa_text(data)[:-HELD_VQA]
+        for row, likeliest in zip(asked, priors.answers(asked), strict=True):
+            row["likeliest"] = likeliest
         self.asked = [[row for row in asked if answered(row) == kind] for kind in ("yes or no", "number", "other")]
         self.kinds = (0.35, 0.15, 0.5)  # about as often as in VQA v2
         self.scenes, self.tower = Scenes(), tower
@@ -201,10 +208,15 @@ class Source:
                 np.mean([self.flickr[0][i] for i in rng.sample(self.photos, rng.randint(2, 6))], 0)
                 for _ in range(BATCH)
             ]
-            asked = [rng.choice(kind) for kind in rng.choices(self.asked, self.kinds, k=12 * BATCH)]
+            asked = [rng.choice(kind) for kind in rng.choices(self.asked, self.kinds, k=ASKED * BATCH)]
             talks = [
                 [
-                    [(row["question"], Counter(rng.choices(row["answers"], k=3)).most_common(1)[0][0])]
+                    [
+                        (
+                            row["question"],
+                            row["likeliest"] if rng.random() < TAUGHT else common(rng.choices(row["answers"], k=3)),
+                        )
+                    ]
                     for row in asked[i::BATCH]
                 ]
                 for i in range(BATCH)
@@ -318,7 +330,7 @@ class Looks:
     """Where words about sticker scenes are to look. The words before a thing's name in an answer, and the name in a question,
     look with their first head to the cells that the things of that name cover, or to NOTHING; with the fourth to NOTHING and
     to each of the things alike, so that the share of NOTHING tells their number. Where an answer starts it looks to the
-    question's first and last name."""
+    question's first and last name; where a name in it ends, to what was not named so far: NOTHING is where it stops."""
 
     def __init__(self, tokenizer: Tokenizer, names: Sequence[str]) -> None:
         def ids(words: str) -> tuple[int, ...]:
@@ -349,7 +361,11 @@ class Looks:
             for cell, thing in covers(scene).items():
                 cells[thing].append(1 + cell)
             answers: dict[int, list[int]] = {}
+            talk, said = -1, set[str | None]()
             for start, end, name in self.named(tokens):
+                if packed[2][i, end] != talk:
+                    talk, said = int(packed[2][i, end]), set()
+                said.add(name)
                 there = [seen for thing, seen in cells.items() if seen and name in (thing.name, None)]
                 if target[start - 1] == -100:
                     looking = [end]
@@ -359,6 +375,8 @@ class Looks:
                     while tokens[first] in self.before:
                         first -= 1
                     looking = list(range(first, start))
+                    left = [seen for thing, seen in cells.items() if thing.name not in said]
+                    found.append(Look(i, 0, CELLS + 1 + end, [[*itertools.chain(*left)] or NOTHING]))
                 for token in looking:
                     found.append(Look(i, 0, CELLS + 1 + token, [[*itertools.chain(*there)] or NOTHING]))
                     found.append(Look(i, 3, CELLS + 1 + token, [NOTHING, *there]))
