@@ -1,17 +1,18 @@
 """What the trainings ask of the models, on things small enough to check by hand."""
 
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer
 
-from tools.training import precision
+from tools.training import precision, priors
 from tools.training.features import moved
 from tools.training.scenes import Scene as Seen
 from tools.training.stickers import Scene, Thing, nearest_paint
-from tools.training.synthetic import looked_for
+from tools.training.synthetic import colours, looked_for
 from tools.training.train_brush import asked, steps_between
 from tools.training.train_vlm import CELLS, NOTHING, Look, Looks, encode, pack
 
@@ -45,6 +46,21 @@ def test_questions_made_of_captions_have_the_answers_that_the_captions_give() ->
     }
     assert answers == {"yes"}
     assert sum(answer == "no" for _, answer in made) > 3
+
+
+def test_a_colour_in_a_shirt_that_has_two_is_not_asked_for() -> None:
+    assert colours("shirt", "a man in a red and white shirt . a man in a shirt") == {"red", "white"}
+    assert colours("shirt", "a blue soccer shirt and green shoes") == {"blue"}
+
+
+def test_words_alone_answer_what_follows_from_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(priors, "FOLDER", tmp_path)
+    monkeypatch.setattr(priors, "vectors", lambda questions: torch.zeros(len(questions), 384))
+    monkeypatch.setattr(priors, "EPOCHS", 40)
+    said = {"what color is the grass?": "green", "what color is the snow?": "white", "is it day?": "yes"}
+    rows = [{"question": question, "answers": [answer] * 10} for question, answer in said.items()] * 200
+    assert priors.answers(rows) == [*said.values()] * 200
+    assert priors.answers(rows) == [*said.values()] * 200  # from its file
 
 
 def test_the_paint_of_a_solid_colour_is_the_word_for_it_or_none() -> None:
@@ -99,5 +115,12 @@ def test_a_name_of_nothing_that_is_there_looks_to_nothing() -> None:
 
 def test_words_before_a_name_in_an_answer_look_to_what_they_will_name() -> None:
     found, _ = looks("describe the photo.", "a red cat", [Thing("cat-face", "cat", "red")])
-    looking = [token for head, token in found if head == 0]
-    assert len(looking) == 3 and looking[0] == START
+    *before, name = sorted(token.token for (head, _), token in found.items() if head == 0)
+    assert len(before) == 3 and found[0, START].token == before[0] and name == before[-1] + 1
+
+
+def test_where_a_name_ends_an_answer_looks_to_what_is_left_to_say() -> None:
+    things = [Thing("cat-face", "cat", x=0.2, size=0.3), Thing("dog-face", "dog", x=0.8, size=0.3)]
+    found, _ = looks("describe the photo.", "a cat and a dog", things)
+    assert found[0, "Ġcat"].there == found[0, "Ġand"].there != [NOTHING]
+    assert found[0, "Ġdog"].there == [NOTHING]

@@ -61,7 +61,8 @@ CARDS: dict[str, dict[str, Any]] = {
         "command": "make train-vlm",
         "cannot": "It names people, dogs and common outdoor scenes, and guesses clothes, places and small things; "
         "it can't read, reason or name anyone; answers to questions unlike those of its training are guesses. Much of what "
-        "it knows about questions comes from texts without photos. Questions made from captions by rules, and all about "
+        "it knows about questions comes from texts without photos, half of them answered by a teacher that saw their words alone "
+        "(`tools/training/priors.py`). Questions made from captions by rules, and all about "
         "sticker scenes (`tools/training/scenes.py`), are synthetic.",
     },
 }

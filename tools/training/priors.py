@@ -21,13 +21,13 @@ COMMON = 2500  # answers that are chosen from
 
 
 class Teacher(nn.Module):
-    """The answers' logits [n, COMMON] of questions: n-grams in a row, where each question's start, and vectors [n, 384]."""
+    """The logits [n, answers] of questions: their n-grams in a row, where each question's start, and vectors [n, 384]."""
 
-    def __init__(self, grams: int) -> None:
+    def __init__(self, grams: int, answers: int) -> None:
         super().__init__()
         self.grams = nn.EmbeddingBag(grams, WIDTH, mode="sum")
         nn.init.normal_(self.grams.weight, 0, 0.02)
-        self.vector, self.answer, self.drop = nn.Linear(384, WIDTH), nn.Linear(WIDTH, COMMON), nn.Dropout(0.5)
+        self.vector, self.answer, self.drop = nn.Linear(384, WIDTH), nn.Linear(WIDTH, answers), nn.Dropout(0.5)
 
     def forward(self, grams: torch.Tensor, starts: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
         hidden = nn.functional.gelu(self.grams(grams, starts) + self.vector(self.drop(vectors)))
@@ -77,13 +77,13 @@ def answers(rows: list[dict]) -> list[str]:
     mixed = random.permutation(len(rows))
     for start, end in pairwise(ends):
         mine, others = mixed[start:end].tolist(), np.concatenate([mixed[:start], mixed[end:]])
-        teacher = Teacher(len(common))
+        teacher = Teacher(len(common), len(chosen))
         optimizer = torch.optim.AdamW(teacher.parameters(), 1e-3, weight_decay=0.02)
         decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0, EPOCHS * len(others) // BATCH)
         for _ in range(EPOCHS):
             for at in range(0, len(others) - BATCH, BATCH):
                 part = others[at : at + BATCH].tolist()
-                target = torch.zeros(BATCH, COMMON)
+                target = torch.zeros(BATCH, len(chosen))
                 for line, i in zip(target, part, strict=True):
                     for answer, n in truth[i].items():
                         line[answer] = n / len(rows[i]["answers"])
