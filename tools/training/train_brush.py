@@ -32,7 +32,7 @@ SIDE = 8  # patches a side
 BLUR = 0.5  # the most noise on token vectors, in their own deviation
 FASTER = 2  # Muon's rate, in AdamW's
 SEAMS = 2.5  # weight of the steps between patches
-SHARP = 0.25  # … and of those between all pixels
+SHARP = 0.5  # … and of those between all pixels
 AROUND = set(  # words of prompts that say how, not what
     "a an the one and or with in on at of to from by for is are there it its this that some behind near "
     "sticker picture photo photograph image drawing draw drawn painting illustration icon emoji background show me please "
