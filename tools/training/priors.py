@@ -7,12 +7,14 @@ Sequence-Level Knowledge Distillation, 2016). No question is answered by a teach
 import json
 import re
 from collections import Counter
-from itertools import pairwise
+from itertools import accumulate, chain
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
+from pipelines.known import embed
 from tools.training.features import FOLDER
 from tools.training.place_words import text_encoder
 
@@ -21,7 +23,7 @@ COMMON = 2500  # answers that are chosen from
 
 
 class Teacher(nn.Module):
-    """The logits [n, answers] of questions: their n-grams in a row, where each question's start, and vectors [n, 384]."""
+    """The logits [n, answers] of questions, from the numbers of each one's n-grams and from their vectors [n, 384]."""
 
     def __init__(self, grams: int, answers: int) -> None:
         super().__init__()
@@ -29,8 +31,10 @@ class Teacher(nn.Module):
         nn.init.normal_(self.grams.weight, 0, 0.02)
         self.vector, self.answer, self.drop = nn.Linear(384, WIDTH), nn.Linear(WIDTH, answers), nn.Dropout(0.5)
 
-    def forward(self, grams: torch.Tensor, starts: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-        hidden = nn.functional.gelu(self.grams(grams, starts) + self.vector(self.drop(vectors)))
+    def forward(self, grams: list[list[int]], vectors: torch.Tensor) -> torch.Tensor:
+        starts = torch.tensor([0, *accumulate(map(len, grams[:-1]))])
+        bags = self.grams(torch.tensor([*chain(*grams)]), starts)  # [n, WIDTH]
+        hidden = nn.functional.gelu(bags + self.vector(self.drop(vectors)))
         out: torch.Tensor = self.answer(self.drop(hidden))
         return out
 
@@ -42,16 +46,12 @@ def ngrams(question: str) -> list[str]:
 
 @torch.inference_mode()
 def vectors(questions: list[str]) -> torch.Tensor:
-    """MiniLM's mean vectors, each of their numbers about 0 with deviation 1, [n, 384]."""
-    encoder, tokenizer = text_encoder()
-    order, out = sorted(range(len(questions)), key=lambda i: len(questions[i])), torch.zeros(len(questions), 384)
+    """MiniLM's vectors, each of their numbers about 0 with deviation 1, [n, 384]."""
+    text, out = text_encoder(), torch.zeros(len(questions), 384)
+    order = sorted(range(len(questions)), key=lambda i: len(questions[i]))  # alike in length: little padding
     for at in range(0, len(order), 64):
         part = order[at : at + 64]
-        batch = tokenizer(
-            [questions[i] for i in part], padding=True, truncation=True, max_length=32, return_tensors="pt"
-        )
-        shown = batch["attention_mask"][..., None]  # [64, tokens, 1]
-        out[part] = (encoder(**batch).last_hidden_state * shown).sum(1) / shown.sum(1)
+        out[part] = embed([questions[i] for i in part], *text)
     return (out - out.mean(0)) / out.std(0)
 
 
@@ -61,42 +61,42 @@ def answers(rows: list[dict]) -> list[str]:
     if file.exists() and len(kept := json.loads(file.read_text("utf-8"))) == len(rows):
         return list(kept)
     seen, split = vectors([row["question"] for row in rows]), [ngrams(row["question"]) for row in rows]
-    common = [gram for gram, n in Counter(gram for grams in split for gram in {*grams}).items() if n > 3]
-    number = {gram: i for i, gram in enumerate(common)}
+    counts = Counter(gram for grams in split for gram in {*grams})
+    number = {gram: i for i, gram in enumerate(gram for gram, n in counts.items() if n > 3)}
     grams = [[number[gram] for gram in one if gram in number] for one in split]
     chosen = [answer for answer, _ in Counter(said for row in rows for said in row["answers"]).most_common(COMMON)]
     place = {answer: i for i, answer in enumerate(chosen)}
-    truth = [Counter(place[said] for said in row["answers"] if said in place) for row in rows]
 
-    def logits(teacher: Teacher, part: list[int]) -> torch.Tensor:
-        starts = torch.tensor([0, *np.cumsum([len(grams[i]) for i in part])[:-1]])
-        return teacher(torch.tensor([gram for i in part for gram in grams[i]]), starts, seen[part])
+    def logits(part: NDArray[np.int64]) -> torch.Tensor:  # [n, answers]
+        return teacher([grams[i] for i in part], seen[part])
+
+    def truth(part: NDArray[np.int64]) -> torch.Tensor:  # [n, answers]: the share of people who said it
+        target = torch.zeros(len(part), len(chosen))
+        for line, i in zip(target, part, strict=True):
+            for said in rows[i]["answers"]:
+                if said in place:
+                    line[place[said]] += 1 / len(rows[i]["answers"])
+        return target
+
+    def batches(some: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        return np.array_split(some, max(1, len(some) // BATCH))
 
     out, random = [""] * len(rows), np.random.default_rng(0)
-    ends = np.linspace(0, len(rows), FOLDS + 1).astype(int)
-    mixed = random.permutation(len(rows))
-    for start, end in pairwise(ends):
-        mine, others = mixed[start:end].tolist(), np.concatenate([mixed[:start], mixed[end:]])
-        teacher = Teacher(len(common), len(chosen))
+    for mine in np.array_split(random.permutation(len(rows)), FOLDS):
+        others = np.setdiff1d(np.arange(len(rows)), mine)
+        teacher = Teacher(len(number), len(chosen))
         optimizer = torch.optim.AdamW(teacher.parameters(), 1e-3, weight_decay=0.02)
-        decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0, EPOCHS * len(others) // BATCH)
+        decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0, EPOCHS * len(batches(others)))
         for _ in range(EPOCHS):
-            for at in range(0, len(others) - BATCH, BATCH):
-                part = others[at : at + BATCH].tolist()
-                target = torch.zeros(BATCH, len(chosen))
-                for line, i in zip(target, part, strict=True):
-                    for answer, n in truth[i].items():
-                        line[answer] = n / len(rows[i]["answers"])
+            for part in batches(random.permutation(others)):
                 optimizer.zero_grad()
-                nn.functional.cross_entropy(logits(teacher, part), target).backward()
+                nn.functional.cross_entropy(logits(part), truth(part)).backward()
                 optimizer.step()
                 decay.step()
-            random.shuffle(others)
         teacher.eval()
         with torch.inference_mode():
-            for at in range(0, len(mine), BATCH):
-                part = mine[at : at + BATCH]
-                for i, best in zip(part, logits(teacher, part).argmax(-1).tolist(), strict=True):
+            for part in batches(mine):
+                for i, best in zip(part, logits(part).argmax(-1).tolist(), strict=True):
                     out[i] = chosen[best]
         agree = np.mean([min(1, rows[i]["answers"].count(out[i]) / 3) for i in mine])
         print(f"answers by words alone: {agree:.3f} right of {len(mine)}", flush=True)

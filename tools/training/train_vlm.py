@@ -99,6 +99,11 @@ def answered(row: dict) -> str:
     return "yes or no" if most in ("yes", "no") else "number" if most.isdigit() else "other"
 
 
+def guessed(row: dict, rng: random.Random) -> str:
+    """An answer that few people would be surprised at: what the words alone tell, or most of three people say."""
+    return row["likeliest"] if rng.random() < TAUGHT else common(rng.choices(row["answers"], k=3))
+
+
 SMALL = set("the and with are his her its for from while this that has have she their they who another there".split())
 
 
@@ -209,18 +214,7 @@ class Source:
                 for _ in range(BATCH)
             ]
             asked = [rng.choice(kind) for kind in rng.choices(self.asked, self.kinds, k=ASKED * BATCH)]
-            talks = [
-                [
-                    [
-                        (
-                            row["question"],
-                            row["likeliest"] if rng.random() < TAUGHT else common(rng.choices(row["answers"], k=3)),
-                        )
-                    ]
-                    for row in asked[i::BATCH]
-                ]
-                for i in range(BATCH)
-            ]
+            talks = [[[(row["question"], guessed(row, rng))] for row in asked[i::BATCH]] for i in range(BATCH)]
         halfway = torch.from_numpy(np.stack(seen)).float()
         return Batch(
             features.moved(halfway, rng) if kind in ("flickr8k", "named", "made_up") else halfway,
@@ -361,10 +355,9 @@ class Looks:
             for cell, thing in covers(scene).items():
                 cells[thing].append(1 + cell)
             answers: dict[int, list[int]] = {}
-            talk, said = -1, set[str | None]()
+            named: dict[int, set[str | None]] = {}  # in each conversation, so far
             for start, end, name in self.named(tokens):
-                if packed[2][i, end] != talk:
-                    talk, said = int(packed[2][i, end]), set()
+                said = named.setdefault(int(packed[2][i, end]), set())
                 said.add(name)
                 there = [seen for thing, seen in cells.items() if seen and name in (thing.name, None)]
                 if target[start - 1] == -100:
