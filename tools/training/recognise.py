@@ -3,7 +3,7 @@
 The eye is EfficientNet-Lite0 (ImageNet), compared by the cosine of its pooled features with the art itself; objects are
 told apart by the connected parts of what is not ground. `check` says how often it is right about true art."""
 
-import random
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -24,13 +24,21 @@ Picture = PIL.Image.Image
 
 
 class Recogniser:
-    """Compares pictures with the art of `AMONG` objects, drawn by a fixed seed. Where one has a colour, all have it."""
+    """Compares pictures with the art. Where one object has a colour, all have it."""
 
-    def __init__(self, art: Art, seed: int = 0) -> None:
-        self.art, self.icons, self.rng = art, list(art.names), random.Random(seed)
+    def __init__(self, art: Art) -> None:
+        self.art, self.icons = art, list(art.names)
         self._trunk = features.tower()
-        self._plain = self._see([self._drawn(icon) for icon in self.icons])  # [icons, 1280]
-        self._middle = self._plain.mean(0)
+        self._painted: dict[str, torch.Tensor] = {}  # by colour, "" for the art's own
+        self._middle = self._known("").mean(0)
+
+    def _known(self, paint: str) -> torch.Tensor:  # [icons, 1280]
+        if paint not in self._painted:
+            self._painted[paint] = self._see([self._drawn(icon, paint) for icon in self.icons])
+        return self._painted[paint]
+
+    def _nearness(self, vector: torch.Tensor, paint: str = "") -> torch.Tensor:  # [icons]
+        return torch.nn.functional.cosine_similarity(vector - self._middle, self._known(paint) - self._middle)
 
     def _drawn(self, icon: str, paint: str = "") -> Picture:
         return PIL.Image.fromarray(self.art.draw(Scene((Thing(icon, "", paint),)), SIZE))
@@ -38,25 +46,20 @@ class Recogniser:
     def _see(self, pictures: Sequence[Picture]) -> torch.Tensor:  # [n, 1280]
         return torch.cat([features.means(self._trunk, pictures[i : i + 16]) for i in range(0, len(pictures), 16)])
 
-    def first(self, pictures: Sequence[Picture], truth: Sequence[tuple[str, str]]) -> list[bool]:
-        """Whether the art of each picture's (icon, paint) is nearer to it than that of 19 other objects."""
-        right = []
+    def first(self, pictures: Sequence[Picture], truth: Sequence[tuple[str, str]]) -> list[float]:
+        """How likely the art of each picture's (icon, paint) is nearer to it than that of 19 other objects drawn at random."""
+        others, right = len(self.icons) - 1, []
         for vector, (icon, paint) in zip(self._see(pictures), truth, strict=True):
-            chosen = [icon, *self.rng.sample([one for one in self.icons if one != icon], AMONG - 1)]
-            if paint:
-                known = self._see([self._drawn(one, paint) for one in chosen])
-            else:
-                known = self._plain[[self.icons.index(one) for one in chosen]]
-            cosine = torch.nn.functional.cosine_similarity(vector - self._middle, known - self._middle)
-            right.append(int(cosine.argmax()) == 0)
+            near = self._nearness(vector, paint)
+            nearer = int((near > near[self.icons.index(icon)]).sum())
+            right.append(math.comb(others - nearer, AMONG - 1) / math.comb(others, AMONG - 1))
         return right
 
     def nearest(self, pictures: Sequence[Picture]) -> list[tuple[Picture, float]]:
         """The nearest art of all objects, laid over what is drawn, and the root mean square difference (0 to 1)."""
         found = []
         for picture, vector in zip(pictures, self._see(pictures), strict=True):
-            cosine = torch.nn.functional.cosine_similarity(vector - self._middle, self._plain - self._middle)
-            sticker = self.art.picture(self.icons[int(cosine.argmax())])
+            sticker = self.art.picture(self.icons[int(self._nearness(vector).argmax())])
             rows, columns = np.nonzero(foreground(picture))
             left, top, right, bottom = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
             laid = PIL.Image.new("RGB", picture.size, "white")
@@ -67,12 +70,12 @@ class Recogniser:
         return found
 
     def pair(self, picture: Picture, first: str, second: str, relation: str) -> tuple[bool, bool]:
-        """Whether both icons are there, and whether the first is then where `relation` says."""
+        """Whether both icons are there (each likelier first among 20 than not), and then the first where `relation` says."""
         halves = two(picture)
         if not halves:
             return False, False
         (a, at_a), (b, at_b) = halves
-        seen = self.first([a, b, a, b], [(first, ""), (second, ""), (second, ""), (first, "")])
+        seen = [p > 0.5 for p in self.first([a, b, a, b], [(first, ""), (second, ""), (second, ""), (first, "")])]
         straight, crossed = seen[0] and seen[1], seen[2] and seen[3]
         if not (straight or crossed):
             return False, False
@@ -145,7 +148,7 @@ def check(recogniser: Recogniser, scenes: int = 60) -> dict[str, float]:
     """How often the recogniser is right about true art at random places and on random grounds."""
     art = recogniser.art
 
-    def share(mix: tuple[float, float, float, float], right: Callable[[Picture, Scene], bool]) -> float:
+    def share(mix: tuple[float, float, float, float], right: Callable[[Picture, Scene], float]) -> float:
         sampler = Sampler(art, mix, seed=7)
         drawn = [sampler.scene() for _ in range(scenes)]
         return float(np.mean([right(PIL.Image.fromarray(art.draw(scene, SIZE)), scene) for scene in drawn]))
