@@ -50,6 +50,7 @@ train-clip: $(VENV)/train.stamp
 train-vlm: $(VENV)/train.stamp
 	$(PY) -m tools.training.train_vlm
 	$(PY) -m tools.training.reward_vlm
+	$(PY) -m tools.training.sureness
 
 train-brush: $(VENV)/train.stamp
 	$(PY) -m tools.training.train_brush

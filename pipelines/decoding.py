@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -59,6 +59,13 @@ class _NoEcho(LogitsProcessor):
         return scores.scatter(1, input_ids[:, -1:], -math.inf)
 
 
+class Views(LogitsProcessor):
+    """Views of one picture, a row each, write one text: by the geometric mean of what each gives a token."""
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        return scores.log_softmax(-1).mean(0, keepdim=True).expand_as(scores)
+
+
 class _EnoughWords(StoppingCriteria):
     def __init__(self, count: Callable[[torch.Tensor], int], most: int) -> None:
         self.count, self.most = count, most
@@ -69,11 +76,19 @@ class _EnoughWords(StoppingCriteria):
 
 
 def write(
-    loaded: Loaded, inputs: dict[str, Any], *, max_words: int, beams: int = 1, prefix: str = "", others: int = 0
+    loaded: Loaded,
+    inputs: dict[str, Any],
+    *,
+    max_words: int,
+    beams: int = 1,
+    prefix: str = "",
+    others: int = 0,
+    calibration: Sequence[float] = (),
 ) -> Generator[Progress | Partial, None, Written]:
     """Runs `model.generate(**inputs)`; yields Partial texts (greedy) or Progress (beams), returns what was written.
 
-    `prefix` is text that stands before what the model writes; `others` asks for that many other complete texts."""
+    Several rows of `inputs` are views of one picture, without beams. `prefix` is text that stands before what the model
+    writes; `others` asks for that many other complete texts; `calibration` is that of `Words`."""
     tokenizer = loaded.tokenizer
     eos = _ids(loaded.model.generation_config.eos_token_id)
     ends = set(eos) | set(tokenizer.all_special_ids)
@@ -88,7 +103,7 @@ def write(
                 emit(Partial(text=_text(prefix, words), words=words))
 
         recorder = Recorder(seen, OTHERS + (2 + len(eos)) * beams)  # beam search looks at so many tokens of each beam
-        written = Words(tokenizer, recorder, ends)
+        written = Words(tokenizer, recorder, ends, calibration)
         count = _EnoughWords(
             lambda row: len(tokenizer.decode(row[recorder.start :], skip_special_tokens=True).split()), max_words
         )
@@ -119,13 +134,15 @@ def write(
 def _generate(
     loaded: Loaded, inputs: dict[str, Any], max_words: int, beams: int, recorder: Recorder, stopping: Any, **more: Any
 ) -> Any:
-    echo = [_NoEcho()] if loaded.row.options.get("no_echo") else []
+    processors: list[LogitsProcessor] = [Views()] if len(inputs.get("input_ids", ())) > 1 else []
+    if loaded.row.options.get("no_echo"):
+        processors.append(_NoEcho())
     return loaded.model.generate(
         **inputs,
         do_sample=False,
         num_beams=beams,
         max_new_tokens=max_words * TOKENS_PER_WORD,
-        logits_processor=LogitsProcessorList([*echo, recorder]),
+        logits_processor=LogitsProcessorList([*processors, recorder]),
         stopping_criteria=stopping,
         return_dict_in_generate=True,
         **more,
@@ -139,8 +156,11 @@ def confidence(words: Sequence[Word]) -> float:
     return math.exp(sum(math.log(max(word.probability, 1e-12)) for word in words) / len(words))
 
 
-def chat_inputs(loaded: Loaded, picture: Any, turns: Sequence[tuple[str, str]], last: str, prefix: str = "") -> Any:
-    """The tensors for a conversation about one photo: `turns` of (question, answer), then the `last` question."""
+def chat_inputs(
+    loaded: Loaded, views: Sequence[Any], turns: Sequence[tuple[str, str]], last: str, prefix: str = ""
+) -> Any:
+    """The tensors for a conversation about one photo: `turns` of (question, answer), then the `last` question. A row for
+    each of its `views`."""
     messages: list[dict[str, Any]] = []
     for i, (question, answer) in enumerate([*turns, (last, "")]):
         content: list[dict[str, str]] = [{"type": "image"}] if i == 0 else []
@@ -150,8 +170,8 @@ def chat_inputs(loaded: Loaded, picture: Any, turns: Sequence[tuple[str, str]], 
     options, bos = loaded.row.options, loaded.tokenizer.bos_token
     prompt = loaded.processor.apply_chat_template(messages, add_generation_prompt=True, **options.get("template", {}))
     batch = loaded.processor(
-        text=prompt + prefix,
-        images=[picture],
+        text=[prompt + prefix] * len(views),
+        images=[[view] for view in views],
         return_tensors="pt",
         add_special_tokens=not (bos and prompt.startswith(bos)),  # else it would have them twice
         **options.get("images", {}),
@@ -170,10 +190,11 @@ def to_device(loaded: Loaded, batch: Any) -> dict[str, Any]:
 class Words:
     """Joins tokens to words as they are written: a token that adds a space, or a Chinese character, begins one.
 
-    A word's probability is the product over its tokens, its other candidates are those of its first token."""
+    A word's probability is the product over its tokens, its other candidates are those of its first token. With a
+    `calibration` [a, b] that becomes sigmoid(a log-odds + b): Platt, Probabilistic Outputs for Support Vector Machines, 1999."""
 
-    def __init__(self, tokenizer: Any, recorder: Recorder, ends: set[int]) -> None:
-        self._tokenizer, self._recorder, self._ends = tokenizer, recorder, ends
+    def __init__(self, tokenizer: Any, recorder: Recorder, ends: set[int], calibration: Sequence[float] = ()) -> None:
+        self._tokenizer, self._recorder, self._ends, self._calibration = tokenizer, recorder, ends, calibration
         self._words: list[Word] = []
         self._text = ""
         self._read = 0  # tokens
@@ -187,7 +208,14 @@ class Words:
             elif self._words:
                 break  # an end at the beginning is an encoder-decoder model's own
             self._read = i + 1
-        return tuple(self._words)
+        return tuple(replace(word, probability=self._calibrated(word.probability)) for word in self._words)
+
+    def _calibrated(self, probability: float) -> float:
+        if not self._calibration:
+            return probability
+        a, b = self._calibration
+        share = min(max(probability, 1e-6), 1 - 1e-6)
+        return 1 / (1 + math.exp(-a * math.log(share / (1 - share)) - b))
 
     def _add(self, tokens: list[int], i: int) -> None:
         longer = self._tokenizer.decode(tokens[: i + 1], skip_special_tokens=True)

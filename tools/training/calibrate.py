@@ -66,11 +66,11 @@ def fit(sets: list[Pairs]) -> tuple[float, float]:
     return a.item(), b.item()
 
 
-def reliability(sets: list[Pairs], a: float, b: float) -> tuple[float, list[list[float]]]:
-    """The expected calibration error, and for each filled bin: mean probability, share of true pairs, weight."""
-    weight = torch.cat([torch.full((c.numel(),), 1 / c.numel() / len(sets)) for c, _ in sets])
-    chance = torch.cat([torch.sigmoid(a * c + b).flatten() for c, _ in sets])
-    true = torch.cat([t.flatten() for _, t in sets])
+def reliability(sets: list[Pairs]) -> tuple[float, list[list[float]]]:
+    """Of sets of (probability, true), each weighing the same: the expected calibration error, and for each filled bin its
+    mean probability, share of what is true, weight."""
+    weight = torch.cat([torch.full((chance.numel(),), 1 / chance.numel() / len(sets)) for chance, _ in sets])
+    chance, true = (torch.cat([part.flatten() for part in parts]) for parts in zip(*sets, strict=True))
     place, error, bins = (chance * BINS).long().clamp(max=BINS - 1), 0.0, []
     for k in range(BINS):
         own = place == k
@@ -87,7 +87,7 @@ def main() -> None:
     options = parser.parse_args()
     sets = pairs(options.data)
     a, b = fit([(c[::2], t[::2]) for c, t in sets])
-    error, bins = reliability([(c[1::2], t[1::2]) for c, t in sets], a, b)
+    error, bins = reliability([(torch.sigmoid(a * c[1::2] + b), t[1::2]) for c, t in sets])
     figures = {"a": round(a, 3), "b": round(b, 3), "ece": round(error, 4), "bins": bins}
     (catalog.find("classify", "quartet-clip").folder / "calibration.json").write_text(
         json.dumps(figures, indent=1) + "\n", "utf-8"

@@ -56,7 +56,8 @@ CARDS: dict[str, dict[str, Any]] = {
         "weights, and captions rewarded by CIDEr-D (self-critical training). English.",
         "use": 'AutoModelForImageTextToText.from_pretrained("assets/models/quartet-vlm")\n'
         'AutoProcessor.from_pretrained("assets/models/quartet-vlm")\n'
-        '# captions: the question "Describe the photo."; anything else is a question',
+        '# captions: the question "Describe the photo."; anything else is a question. The app writes them by the photo and its\n'
+        "# middle together (option `middles` of `catalog.toml`)",
         "sources": [0, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12],
         "command": "make train-vlm",
         "cannot": "It names people, dogs and common outdoor scenes, and guesses clothes, places and small things; "
@@ -113,13 +114,21 @@ def calibration(folder: Path) -> str:
     figure, axes = plt.subplots(figsize=(2.8, 2.8), dpi=90)
     axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
     axes.plot([row[0] for row in found["bins"]], [row[1] for row in found["bins"]], marker="o", markersize=4)
-    axes.set(xlabel="independent probability", ylabel="share that is true", xlim=(0, 1), ylim=(0, 1))
+    axes.set(xlabel="probability", ylabel="share that is true", xlim=(0, 1), ylim=(0, 1))
     figure.savefig(folder / "reliability.png", bbox_inches="tight")
     plt.close(figure)
+    if "ece before" in found:
+        what = (
+            f"The probability of a caption's word is shown as sigmoid({found['a']:g} · log-odds {found['b']:+g}), fitted on held-out "
+            f"photos, where a word is true if one of five people used it (without, the error below is {found['ece before']:.3f})."
+        )
+    else:
+        what = (
+            f"`independent` is sigmoid({found['a']:g} · cosine {found['b']:+g}), fitted on held-out photos where about one "
+            f"label in ten is true."
+        )
     return (
-        "\n## Calibration\n\n"
-        f"`independent` is sigmoid({found['a']:g} · cosine {found['b']:+g}), fitted on held-out photos where about one "
-        f"label in ten is true. Expected calibration error over 15 bins, on photos that the fit did not see: "
+        f"\n## Calibration\n\n{what} Expected calibration error over 15 bins, on photos that the fit did not see: "
         f"{found['ece']:.3f}.\n\n"
         "![Reliability](reliability.png)\n"
     )
