@@ -208,11 +208,11 @@ class Words:
             elif self._words:
                 break  # an end at the beginning is an encoder-decoder model's own
             self._read = i + 1
+        if not self._calibration:
+            return tuple(self._words)
         return tuple(replace(word, probability=self._calibrated(word.probability)) for word in self._words)
 
     def _calibrated(self, probability: float) -> float:
-        if not self._calibration:
-            return probability
         a, b = self._calibration
         share = min(max(probability, 1e-6), 1 - 1e-6)
         return 1 / (1 + math.exp(-a * math.log(share / (1 - share)) - b))
