@@ -122,6 +122,12 @@ def test_guidance_of_0_or_1_is_none_and_more_counts() -> None:
     assert none == least != more
 
 
+def test_more_steps_leave_no_grain() -> None:
+    draw = pipelines.task("generate").run
+    few, many = (np.asarray(draw("an apple", seed=1, steps=n).pictures[0], float) for n in (20, 40))
+    assert np.abs(np.diff(many, axis=1)).mean() < 1.2 * np.abs(np.diff(few, axis=1)).mean()
+
+
 def test_all_64_bits_of_a_seed_count() -> None:
     generate = pipelines.task("generate")
     low, high = (generate.run("a red apple", seed=seed, steps=1).pictures[0].tobytes() for seed in (5, 2**40 + 5))

@@ -9,11 +9,12 @@ import torch
 from tokenizers import Tokenizer
 
 from tools.training import precision, priors
+from tools.training.eval_brush import _edges
 from tools.training.features import moved
 from tools.training.scenes import Scene as Seen
 from tools.training.stickers import Scene, Thing, nearest_paint
 from tools.training.synthetic import colours, looked_for
-from tools.training.train_brush import asked, steps_between
+from tools.training.train_brush import around_edges, asked
 from tools.training.train_vlm import CELLS, NOTHING, Look, Looks, encode, pack
 
 TOKENIZER = Tokenizer.from_file("assets/models/quartet-vlm/tokenizer.json")
@@ -75,11 +76,13 @@ def test_moved_features_are_parts_of_the_picture_some_mirrored() -> None:
     assert 15 < int((across[:, 0] > across[:, -1]).sum()) < 45
 
 
-def test_steps_between_patches_are_seen_where_a_patch_starts_and_nowhere_else() -> None:
-    pictures = torch.zeros(1, 3, 256, 256)
-    pictures[..., 32:] = 1
-    across, down = steps_between(pictures, 32)
-    assert across[..., 0].eq(1).all() and across[..., 1:].eq(0).all() and down.eq(0).all()
+def test_a_thin_line_beside_a_patchs_edge_is_a_seam_and_the_same_line_elsewhere_is_none() -> None:
+    plain = np.random.default_rng(0).integers(0, 9, (2, 256, 256, 3), np.uint8)
+    seam, line = plain.copy(), plain.copy()
+    seam[:, :, 31:225:32] += 20
+    line[:, :, 16:225:32] += 20
+    assert around_edges(256, 1)[:4] == [30, 31, 32, 62]
+    assert _edges(plain) == pytest.approx(1, abs=0.02) and _edges(seam) > 1.5 and _edges(line) < 1
 
 
 @pytest.mark.parametrize("shape", [(6, 20), (20, 6)])

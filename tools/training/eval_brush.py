@@ -21,7 +21,7 @@ from pipelines.results import Partial
 from tools.training import packages
 from tools.training.recognise import Recogniser, check, colour, count, countable
 from tools.training.stickers import ANY_COLOUR, NUMBERS, PAINTS, PLACES, SIZE, Art, Sampler, article, held_out, plural
-from tools.training.train_brush import SHEET, SIDE
+from tools.training.train_brush import SHEET, around_edges
 
 SYNONYMS = {  # words of no training caption -> icon
     "puppy": "dog-face", "kitten": "cat-face", "bunny": "rabbit-face", "automobile": "automobile", "bike": "bicycle",
@@ -169,21 +169,22 @@ class Bench:
                 "least": float(min(apart for _, apart in found)), "n": len(found)}  # fmt: skip
 
     def seams(self) -> Figures:
-        """How much neighbouring pixels differ across the patches' edges, against elsewhere: 1 where no edge is seen."""
+        """How much neighbouring pixels differ at the patches' edges and a pixel beside them, where thin lines would be,
+        against elsewhere: 1 where no edge is seen."""
         scenes = Sampler(self.art, (1, 0, 0, 0), seed=1)
         art = np.stack([self.art.draw(scenes.scene(), SIZE) for _ in self.singles])
         drawn = np.stack([np.asarray(picture) for picture in self.singles])
-        return {"across edges, of elsewhere": _edges(drawn), "of the art": _edges(art), "n": len(drawn)}
+        return {"around edges, of elsewhere": _edges(drawn), "of the art": _edges(art), "n": len(drawn)}
 
     def recogniser(self) -> Figures:
         return check(self.see)
 
 
 def _edges(pictures: NDArray[np.uint8]) -> float:
-    """The mean difference of neighbouring pixels of [n, SIZE, SIZE, 3] across the patches' edges over that elsewhere."""
-    steps = [np.abs(np.diff(pictures.astype(float), axis=axis)).mean((0, 3 - axis, 3)) for axis in (1, 2)]
-    mean, edge = np.mean(steps, 0), np.arange(1, SIZE) % (SIZE // SIDE) == 0
-    return float(mean[edge].mean() / mean[~edge].mean())
+    """The mean difference of neighbouring pixels of [n, SIZE, SIZE, 3] around the patches' edges over that elsewhere."""
+    steps = np.mean([np.abs(np.diff(pictures.astype(float), axis=axis)).mean((0, 3 - axis, 3)) for axis in (1, 2)], 0)
+    edge = np.isin(np.arange(SIZE - 1), around_edges(SIZE, 1))
+    return float(steps[edge].mean() / steps[~edge].mean())
 
 
 def _most(one: Picture, other: Picture) -> float:
