@@ -201,8 +201,8 @@ class Scenes:
         ]
 
     def counts(self, scene: Scene) -> list[Exchange]:
-        """How many there are, where there are several of a thing."""
-        return self.exchanges(scene)["count"] if any(n > 1 for _, n in self.groups(scene)) else []
+        """How many there are, of all and of each kind, where there are several things."""
+        return self.exchanges(scene)["count"] if len(scene.things) > 1 else []
 
     def where(self, scene: Scene) -> list[Exchange]:
         """In which part of the picture each thing is, and where it is seen from each other, in any order."""
