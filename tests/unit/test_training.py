@@ -9,12 +9,11 @@ import torch
 from tokenizers import Tokenizer
 
 from tools.training import precision, priors
-from tools.training.eval_brush import _edges
 from tools.training.features import moved
 from tools.training.scenes import Scene as Seen
 from tools.training.stickers import Scene, Thing, nearest_paint
 from tools.training.synthetic import colours, looked_for
-from tools.training.train_brush import around_edges, asked
+from tools.training.train_brush import around_edges, asked, seams
 from tools.training.train_vlm import CELLS, NOTHING, Look, Looks, encode, pack
 
 TOKENIZER = Tokenizer.from_file("assets/models/quartet-vlm/tokenizer.json")
@@ -82,7 +81,7 @@ def test_a_thin_line_beside_a_patchs_edge_is_a_seam_and_the_same_line_elsewhere_
     seam[:, :, 31:225:32] += 20
     line[:, :, 16:225:32] += 20
     assert around_edges(256, 1)[:4] == [30, 31, 32, 62]
-    assert _edges(plain) == pytest.approx(1, abs=0.02) and _edges(seam) > 1.5 and _edges(line) < 1
+    assert seams(plain) == pytest.approx(1, abs=0.02) and seams(seam) > 1.5 and seams(line) < 1
 
 
 @pytest.mark.parametrize("shape", [(6, 20), (20, 6)])

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import PIL.ImageDraw
-from numpy.typing import NDArray
 from PIL.Image import Image as Picture
 
 from pipelines import catalog, generate
@@ -21,7 +20,7 @@ from pipelines.results import Partial
 from tools.training import packages
 from tools.training.recognise import Recogniser, check, colour, count, countable
 from tools.training.stickers import ANY_COLOUR, NUMBERS, PAINTS, PLACES, SIZE, Art, Sampler, article, held_out, plural
-from tools.training.train_brush import SHEET, around_edges
+from tools.training.train_brush import SHEET, seams
 
 SYNONYMS = {  # words of no training caption -> icon
     "puppy": "dog-face", "kitten": "cat-face", "bunny": "rabbit-face", "automobile": "automobile", "bike": "bicycle",
@@ -174,17 +173,10 @@ class Bench:
         scenes = Sampler(self.art, (1, 0, 0, 0), seed=1)
         art = np.stack([self.art.draw(scenes.scene(), SIZE) for _ in self.singles])
         drawn = np.stack([np.asarray(picture) for picture in self.singles])
-        return {"around edges, of elsewhere": _edges(drawn), "of the art": _edges(art), "n": len(drawn)}
+        return {"around edges, of elsewhere": seams(drawn), "of the art": seams(art), "n": len(drawn)}
 
     def recogniser(self) -> Figures:
         return check(self.see)
-
-
-def _edges(pictures: NDArray[np.uint8]) -> float:
-    """The mean difference of neighbouring pixels of [n, SIZE, SIZE, 3] around the patches' edges over that elsewhere."""
-    steps = np.mean([np.abs(np.diff(pictures.astype(float), axis=axis)).mean((0, 3 - axis, 3)) for axis in (1, 2)], 0)
-    edge = np.isin(np.arange(SIZE - 1), around_edges(SIZE, 1))
-    return float(steps[edge].mean() / steps[~edge].mean())
 
 
 def _most(one: Picture, other: Picture) -> float:

@@ -18,6 +18,7 @@ import numpy as np
 import PIL.Image
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, PRXPixelPipeline, PRXTransformer2DModel
+from numpy.typing import NDArray
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import huber_loss
 from transformers import BertModel, BertTokenizerFast
@@ -162,6 +163,14 @@ def around_edges(size: int, within: int = 0) -> list[int]:
     """Which of the `size` - 1 steps from pixel to pixel are at a patch's edge, or beside it `within` so many pixels."""
     edges = range(size // SIDE, size, size // SIDE)
     return [edge - 1 + beside for edge in edges for beside in range(-within, within + 1)]
+
+
+def seams(pictures: NDArray[np.uint8]) -> float:
+    """The mean difference of neighbouring pixels of [n, SIZE, SIZE, 3] around the patches' edges over that elsewhere: 1
+    where no edge is seen."""
+    steps = np.mean([np.abs(np.diff(pictures.astype(float), axis=axis)).mean((0, 3 - axis, 3)) for axis in (1, 2)], 0)
+    edge = np.isin(np.arange(SIZE - 1), around_edges(SIZE, 1))
+    return float(steps[edge].mean() / steps[~edge].mean())
 
 
 def loss_of(model: torch.nn.Module, drawn: tuple[torch.Tensor, ...], text: tuple[torch.Tensor, ...]) -> torch.Tensor:
