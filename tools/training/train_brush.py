@@ -20,7 +20,7 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, PRXPixelPipeline, PRXTransformer2DModel
 from numpy.typing import NDArray
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.nn.functional import huber_loss
+from torch.nn.functional import smooth_l1_loss
 from transformers import BertModel, BertTokenizerFast
 
 from pipelines import known
@@ -175,8 +175,9 @@ def seams(pictures: NDArray[np.uint8]) -> float:
 
 def loss_of(model: torch.nn.Module, drawn: tuple[torch.Tensor, ...], text: tuple[torch.Tensor, ...]) -> torch.Tensor:
     """How far the model's clean pictures are from the `drawn` ones that were `spoilt`, and so are their steps from pixel to
-    pixel: where lines are; not squared, too, as in a plain ground the least of steps is seen. Those around the patches' edges
-    weigh more, less and less with the distance: else thin lines are seen where the weight changes."""
+    pixel: where lines are; not squared (but below 1 of 255 levels), too, as in a plain ground the least of steps is seen.
+    Those around the patches' edges weigh more, less and less with the distance: else thin lines are seen where the weight
+    changes."""
     (clean, noisy, t), (states, mask) = drawn, text
     # The plain product is a fifth faster than the fused attention here, whose backward pass is slow on a CPU.
     with autocast(), sdpa_kernel(SDPBackend.MATH):
@@ -188,14 +189,10 @@ def loss_of(model: torch.nn.Module, drawn: tuple[torch.Tensor, ...], text: tuple
     error, lines = wrong.square().mean((1, 2, 3)), torch.zeros(len(wrong))  # [n]
     for steps in (wrong.diff(dim=-1), wrong.diff(dim=-2).mT):  # [n, 3, size, size - 1]
         error = error + SHARP / 2 * steps.square().mean((1, 2, 3))
-        lines = lines + (weight / 2 * smooth_absolute(steps)).mean((1, 2, 3))
+        length = smooth_l1_loss(steps, torch.zeros_like(steps), reduction="none", beta=0.01)
+        lines = lines + (weight / 2 * length).mean((1, 2, 3))
     least = t.clamp(min=0.25)
     return (error / least.square() + lines / least).mean()
-
-
-def smooth_absolute(steps: torch.Tensor, bend: float = 0.01) -> torch.Tensor:
-    """The absolute value, but smooth below `bend`, which is about one of 255 levels."""
-    return huber_loss(steps, torch.zeros_like(steps), reduction="none", delta=bend) / bend
 
 
 def optimizers_of(model: torch.nn.Module, rate: float) -> list[torch.optim.Optimizer]:
