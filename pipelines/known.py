@@ -17,6 +17,12 @@ FILE = "known.safetensors"
 ALIKE = 0.74  # cosine of a part of a prompt to a name from which on they mean the same
 SAME = 0.9  # … and from which on a compound is that thing, whatever its last word names: "jelly fish"
 NEAR = 0.5  # … and from which on it is worth drawing in its stead
+# What stands before a colour, and after one that is a thing: "a cat in orange", "an orange to the left of a cat".
+COLOURED = re.compile(r"\b(?:and|are|in|is|or)\s+$", re.IGNORECASE)
+AFTER = re.compile(
+    r"\s*(?:$|[^\w\s]|(?:and (?:an?|one|two|three|four|the)|above|at|behind|below|beside|by|in|near|next|on|over|to|under|with)\b)",
+    re.IGNORECASE,
+)
 
 
 class Reading(NamedTuple):
@@ -43,16 +49,26 @@ class Known:
     chinese: dict[str, tuple[str, str]]
 
     def parts(self, prompt: str) -> list[tuple[int, int]]:
-        """Where a prompt has runs of words that are not `around` names: starts and ends."""
+        """Where a prompt has runs of words that are not `around` names: starts and ends. "Orange" is a colour before other
+        words, and else a thing."""
         runs: list[tuple[int, int]] = []
         for word in re.finditer(r"[^\W\d_]+(?:'[^\W\d_]+)?", prompt):
-            if word.group().lower() in self.around:
+            said = word.group().lower()
+            thing = (
+                said in self.colours and AFTER.match(prompt, word.end()) and not COLOURED.search(prompt[: word.start()])
+            )
+            if said in self.around and not thing:
                 continue
             if runs and not prompt[runs[-1][1] : word.start()].strip(" -"):
                 runs[-1] = runs[-1][0], word.end()
             else:
                 runs.append(word.span())
         return runs
+
+    @functools.cached_property
+    def colours(self) -> set[str]:
+        """Colours that are things, too."""
+        return {*COLOURS.values()} & {*self.names}
 
     @functools.cached_property
     def learned(self) -> set[str]:
@@ -80,7 +96,7 @@ class Known:
         translated, prompt = [(prompt, said)] * (said != prompt), said
         parts = self.parts(prompt)
         spans = [(start, end) for start, end in parts if prompt[start:end].lower() not in self.learned]
-        if not parts and not {*re.findall(r"\w+", prompt.lower())} & {*self.names}:  # but "an orange" is a thing
+        if not parts and not {*re.findall(r"\w+", prompt.lower())} & {*self.names}:  # but "a cup" is a thing
             spans = [(0, len(prompt))]  # nothing is named: all of it is strange
         taken, unlike = {}, {}
         for start, end in reversed(spans):

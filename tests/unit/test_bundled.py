@@ -158,6 +158,21 @@ def test_words_that_the_brush_has_not_learned_are_said(prompt: str, strange: lis
 
 @pytest.mark.parametrize(
     ("prompt", "plain"),
+    [("an orange", "a tangerine"), ("two oranges", "two tangerines"), ("an orange and a cat", "a tangerine and a cat"),
+     ("an orange and white cat", "an orange and white cat"), ("a car is orange", "a car is orange")],
+)  # fmt: skip
+def test_orange_is_a_colour_before_other_words_and_else_a_thing(prompt: str, plain: str) -> None:
+    model = pipelines.task("generate")
+    (told,) = model.run(prompt, steps=1).notes or ("",)
+    assert ("tangerine" in told) == (prompt != plain)
+    assert (
+        model.run(prompt, seed=1, steps=1).pictures[0].tobytes()
+        == model.run(plain, seed=1, steps=1).pictures[0].tobytes()
+    )
+
+
+@pytest.mark.parametrize(
+    ("prompt", "plain"),
     [("a notebook computer", "a computer"), ("a car key", "a key"), ("an automobile", "a car"), ("a baby elephant", "an elephant")],
 )  # fmt: skip
 def test_of_two_words_the_last_says_what_it_is(prompt: str, plain: str) -> None:
