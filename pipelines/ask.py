@@ -52,7 +52,7 @@ def _chat(
     loaded: Loaded, picture: Any, question: str, turns: Turns, max_words: int
 ) -> Generator[Progress | Partial, None, decoding.Written]:
     """Chat models with vision (FastVLM, SmolVLM, Qwen-VL, …)."""
-    batch = decoding.chat_inputs(loaded, [picture], turns, question)
+    batch = decoding.chat_inputs(loaded, picture, turns, question)
     others = OTHERS if loaded.row.options.get("other_answers") else 0
     return (yield from decoding.write(loaded, batch, max_words=max_words, others=others))
 

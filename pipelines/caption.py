@@ -5,7 +5,6 @@ from collections.abc import Generator
 from typing import Any
 
 import torch
-from PIL.Image import Image
 
 from pipelines import catalog, decoding, inputs, runtime
 from pipelines.errors import UserError
@@ -62,19 +61,11 @@ def _question(row: catalog.Row, detail: str) -> str:
 def _chat(
     loaded: Loaded, picture: Any, question: str, beams: int, max_words: int, prompt: str
 ) -> Generator[Progress | Partial, None, decoding.Written]:
-    """Chat models with vision (FastVLM, SmolVLM, Qwen-VL, …): the caption is the answer to the row's question. A small
-    one looks at the middle of the photo as well, the row's `middles` of its width and height, where it doesn't use beams."""
-    options = loaded.row.options
-    views = [picture, *(_middle(picture, share) for share in options.get("middles", ()) if beams == 1)]
-    batch = decoding.chat_inputs(loaded, views, (), question, prompt)
-    settings = {"max_words": max_words, "beams": beams, "calibration": options.get("caption_calibration", ())}
+    """Chat models with vision (FastVLM, SmolVLM, Qwen-VL, …): the caption is the answer to the row's question."""
+    batch = decoding.chat_inputs(loaded, picture, (), question, prompt)
+    calibration = loaded.row.options.get("caption_calibration", ())
+    settings = {"max_words": max_words, "beams": beams, "calibration": calibration}
     return (yield from decoding.write(loaded, batch, prefix=prompt, **settings))
-
-
-def _middle(picture: Image, share: float) -> Image:
-    """The middle of a photo: this share of its width and of its height."""
-    left, top = (round(side * (1 - share) / 2) for side in picture.size)
-    return picture.crop((left, top, picture.width - left, picture.height - top))
 
 
 def _blip(

@@ -59,13 +59,6 @@ class _NoEcho(LogitsProcessor):
         return scores.scatter(1, input_ids[:, -1:], -math.inf)
 
 
-class Views(LogitsProcessor):
-    """Views of one picture, a row each, write one text: by the geometric mean of what each gives a token."""
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        return scores.log_softmax(-1).mean(0, keepdim=True).expand_as(scores)
-
-
 class _EnoughWords(StoppingCriteria):
     def __init__(self, count: Callable[[torch.Tensor], int], most: int) -> None:
         self.count, self.most = count, most
@@ -87,8 +80,8 @@ def write(
 ) -> Generator[Progress | Partial, None, Written]:
     """Runs `model.generate(**inputs)`; yields Partial texts (greedy) or Progress (beams), returns what was written.
 
-    Several rows of `inputs` are views of one picture, without beams. `prefix` is text that stands before what the model
-    writes; `others` asks for that many other complete texts; `calibration` is that of `Words`."""
+    `prefix` is text that stands before what the model writes; `others` asks for that many other complete texts;
+    `calibration` is that of `Words`."""
     tokenizer = loaded.tokenizer
     eos = _ids(loaded.model.generation_config.eos_token_id)
     ends = set(eos) | set(tokenizer.all_special_ids)
@@ -134,9 +127,7 @@ def write(
 def _generate(
     loaded: Loaded, inputs: dict[str, Any], max_words: int, beams: int, recorder: Recorder, stopping: Any, **more: Any
 ) -> Any:
-    processors: list[LogitsProcessor] = [Views()] if len(inputs.get("input_ids", ())) > 1 else []
-    if loaded.row.options.get("no_echo"):
-        processors.append(_NoEcho())
+    processors: list[LogitsProcessor] = [_NoEcho()] if loaded.row.options.get("no_echo") else []
     return loaded.model.generate(
         **inputs,
         do_sample=False,
@@ -156,11 +147,8 @@ def confidence(words: Sequence[Word]) -> float:
     return math.exp(sum(math.log(max(word.probability, 1e-12)) for word in words) / len(words))
 
 
-def chat_inputs(
-    loaded: Loaded, views: Sequence[Any], turns: Sequence[tuple[str, str]], last: str, prefix: str = ""
-) -> Any:
-    """The tensors for a conversation about one photo: `turns` of (question, answer), then the `last` question. A row for
-    each of its `views`."""
+def chat_inputs(loaded: Loaded, picture: Any, turns: Sequence[tuple[str, str]], last: str, prefix: str = "") -> Any:
+    """The tensors for a conversation about one photo: `turns` of (question, answer), then the `last` question."""
     messages: list[dict[str, Any]] = []
     for i, (question, answer) in enumerate([*turns, (last, "")]):
         content: list[dict[str, str]] = [{"type": "image"}] if i == 0 else []
@@ -170,8 +158,8 @@ def chat_inputs(
     options, bos = loaded.row.options, loaded.tokenizer.bos_token
     prompt = loaded.processor.apply_chat_template(messages, add_generation_prompt=True, **options.get("template", {}))
     batch = loaded.processor(
-        text=[prompt + prefix] * len(views),
-        images=[[view] for view in views],
+        text=[prompt + prefix],
+        images=[[picture]],
         return_tensors="pt",
         add_special_tokens=not (bos and prompt.startswith(bos)),  # else it would have them twice
         **options.get("images", {}),

@@ -73,18 +73,6 @@ def test_captions_differ_with_the_photo_and_stream_by_the_word() -> None:
     assert len({caption.run(photo).text for photo in photos()}) > len(photos()) / 2
 
 
-def test_a_caption_is_written_by_the_photo_and_its_middle(monkeypatch: pytest.MonkeyPatch) -> None:
-    caption, lone = pipelines.task("caption"), PIL.Image.new("RGB", (224, 224), "white")
-    with PIL.Image.open(CAT) as cat:
-        lone.paste(cat.resize((60, 60)), (0, 0))  # most of it is outside the middle
-    both = caption.run(lone)
-    row = catalog.find("caption", "quartet-vlm")
-    monkeypatch.setitem(row.options, "middles", [])
-    whole = caption.run(lone)
-    monkeypatch.setitem(row.options, "middles", [1.0])
-    assert caption.run(lone).confidence == pytest.approx(whole.confidence, abs=1e-3) != both.confidence
-
-
 def test_a_caption_begins_as_asked_and_keeps_to_its_length() -> None:
     result = pipelines.task("caption").run(CAT, prompt="a photo of", max_words=3)
     assert result.text.startswith("a photo of ") and len(result.words) <= 3

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from pipelines.decoding import Recorder, Views, Words, confidence
+from pipelines.decoding import Recorder, Words, confidence
 from pipelines.results import Word
 
 PIECES = ["</s>", " a", " dog", "gy", " runs", "人", " cat"]
@@ -61,13 +61,6 @@ def test_only_the_likeliest_tokens_are_kept() -> None:
     recorder = Recorder(lambda *_: None, kept=3)
     recorder(torch.tensor([[9], [8]]), torch.randn(2, 1000))
     assert len(recorder.of([], 0)) == 3 and sum(recorder.of([], 0).values()) < 1
-
-
-def test_views_of_a_picture_choose_together() -> None:
-    each = torch.tensor([[0.6, 0.39, 0.01], [0.05, 0.45, 0.5]]).log()
-    together = Views()(torch.tensor([[9], [9]]), each).softmax(-1)
-    assert together.argmax(-1).tolist() == [1, 1]
-    assert together[0, 1] / together[0, 0] == pytest.approx((0.39 * 0.45 / 0.6 / 0.05) ** 0.5)
 
 
 def test_calibrated_words_are_less_sure_in_the_same_order() -> None:

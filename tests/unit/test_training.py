@@ -8,8 +8,8 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from tools.training import precision, priors
-from tools.training.features import moved
+from tools.training import dreams, precision, priors
+from tools.training.features import LOWER_BLOCKS, moved, upper
 from tools.training.scenes import Scene as Seen
 from tools.training.stickers import Scene, Thing, nearest_paint
 from tools.training.synthetic import colours, looked_for
@@ -73,6 +73,19 @@ def test_moved_features_are_parts_of_the_picture_some_mirrored() -> None:
     across = moved(slope, random.Random(0))[:, 0, 0]
     assert across.shape == (60, 14) and across.min() >= 0 and across.max() <= 13
     assert 15 < int((across[:, 0] > across[:, -1]).sum()) < 45
+
+
+def test_a_dream_is_a_photo_in_which_the_tower_sees_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    tower = torch.nn.Module()
+    tower.blocks = torch.nn.Sequential(*[torch.nn.Identity()] * LOWER_BLOCKS, torch.nn.AvgPool2d(2))
+    tower.conv_head, tower.bn2, tower.classifier = torch.nn.Conv2d(112, 64, 1), torch.nn.ReLU6(), torch.nn.Linear(64, 9)
+    photos = torch.randn(2, 112, 14, 14)
+    monkeypatch.setattr(dreams, "STEPS", 15)
+    dreamt = dreams.dream(tower, photos, [3, 7], random.Random(0))
+    before, after = (tower.classifier(upper(tower, each).mean(1)).argmax(1).tolist() for each in (photos, dreamt))
+    assert dreamt.shape == photos.shape and not dreamt.requires_grad
+    assert before != [3, 7] and after == [3, 7]
 
 
 def test_a_thin_line_beside_a_patchs_edge_is_a_seam_and_the_same_line_elsewhere_is_none() -> None:

@@ -52,12 +52,12 @@ CARDS: dict[str, dict[str, Any]] = {
         "input": "224 × 224",
         "what": "A small vision-language model for captions and short answers, transformers' "
         "`FastVlmForConditionalGeneration`: EfficientNet-Lite0, whose upper part learned along, 49 image tokens, and a "
-        "small Llama trained from nothing; photos of classes that no caption tells of were made up from the classifier's own "
-        "weights, and captions rewarded by CIDEr-D (self-critical training). English.",
+        "small Llama trained from nothing. What no caption tells of, a zebra or a pizza, it learned from photos that were changed "
+        "until the classifier saw it in them (`tools/training/dreams.py`); captions were rewarded by CIDEr-D (self-critical "
+        "training). English.",
         "use": 'AutoModelForImageTextToText.from_pretrained("assets/models/quartet-vlm")\n'
         'AutoProcessor.from_pretrained("assets/models/quartet-vlm")\n'
-        '# captions: the question "Describe the photo."; anything else is a question. The app writes them by the photo and its\n'
-        "# middle together (option `middles` of `catalog.toml`)",
+        '# captions: the question "Describe the photo."; anything else is a question',
         "sources": [0, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12],
         "command": "make train-vlm",
         "cannot": "It names people, dogs and common outdoor scenes, and guesses clothes, places and small things; "

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from transformers import DynamicCache, FastVlmForConditionalGeneration
 
 from tools.evaluate import scorer
-from tools.training import features
+from tools.training import dreams, features
 from tools.training.features import FOLDER, rows
 from tools.training.precision import autocast
 from tools.training.scenes import DESCRIBE
@@ -30,13 +30,14 @@ from tools.training.train_vlm import (
     loss_of,
     losses,
     pack,
+    prepare,
     see,
 )
 
-PHOTOS, SAMPLES, LONGEST = 32, 5, 22  # photos a step, captions a photo, tokens a caption
+PHOTOS, DREAMS, SAMPLES, LONGEST = 24, 12, 5, 22  # photos and dreams a step, captions of each, tokens a caption
 MIX = {  # photos of one thing are captioned about as often as stickers: else a cat becomes "a cat face and a cat face"
-    "reward": 0.6, "flickr8k": 0.02, "stickers": 0.12, "places": 0.005, "counts": 0.05, "cells": 0.02, "easy_vqa": 0.005,
-    "daquar": 0.02, "vqa_text": 0.08, "named": 0.04, "made_up": 0.04,
+    "reward": 0.36, "flickr8k": 0.02, "stickers": 0.14, "places": 0.005, "counts": 0.06, "cells": 0.02, "easy_vqa": 0.005,
+    "daquar": 0.02, "vqa_text": 0.08, "named": 0.04, "dreams": 0.3,
 }  # fmt: skip
 
 Vector = tuple[list[dict[tuple[str, ...], float]], list[float], int]
@@ -122,14 +123,22 @@ def held_out(model: FastVlmForConditionalGeneration, tokenizer: Tokenizer, data:
 
 
 def rewarded(run: Run, reward: Reward, question: list[int], rng: random.Random) -> tuple[torch.Tensor, float]:
-    """The loss that makes captions better than the other samples of their photo likelier, and the samples' mean reward."""
-    chosen = run.source.next_photos(PHOTOS)
-    halfway = torch.from_numpy(np.stack([rng.choice(run.source.flickr)[i] for i in chosen])).float()
-    halfway = features.moved(halfway, rng)
+    """The loss that makes captions better than the other samples of their photo likelier, and the mean reward of photos.
+    What is dreamt has no captions: there it is worth one to name it, once."""
+    source, classes = run.source, dreams.seen()
+    chosen, dreamt = source.next_photos(PHOTOS), rng.sample(range(len(classes)), DREAMS)
+    seen = [*(rng.choice(source.flickr)[i] for i in chosen), *(source.dreams[i] for i in dreamt)]
+    halfway = features.moved(torch.from_numpy(np.stack(seen)).float(), rng)
     drawn = write(run.model, halfway, question, SAMPLES)
+    said = [[run.tokenizer.decode(line) for line in lines] for lines in drawn]
+    named = [re.compile(rf"\b{re.escape(source.names.common[classes[i]])}\b") for i in dreamt]
     worth = torch.tensor(
-        [[reward(i, run.tokenizer.decode(line)) for line in lines] for i, lines in zip(chosen, drawn, strict=True)]
-    )  # [photos, samples]
+        [[reward(i, one) for one in lines] for i, lines in zip(chosen, said[:PHOTOS], strict=True)]
+        + [
+            [float(len(name.findall(one)) == 1) for one in lines]
+            for name, lines in zip(named, said[PHOTOS:], strict=True)
+        ]
+    )  # [photos and dreams, samples]
     better = (worth - worth.mean(1, keepdim=True)) * SAMPLES / (SAMPLES - 1)  # than the mean of the others
     weights = [
         weight
@@ -141,7 +150,7 @@ def rewarded(run: Run, reward: Reward, question: list[int], rng: random.Random) 
     with torch.no_grad():  # what the tower learns from rewards is these photos by heart
         cells = cells_of(run.model, halfway)
     loss = (losses(run.model, cells, packed)[0] * torch.tensor(weights)).mean()
-    return loss, worth.mean().item()
+    return loss, worth[:PHOTOS].mean().item()
 
 
 def train(data: Path, minutes: float, out: Path, start: Path, rate: float, seed: int) -> None:
@@ -189,6 +198,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=0.3, help="at first, as a share of the first training's")
     parser.add_argument("--seed", type=int, default=0, help="another one for weights that are to be blended")
     options = parser.parse_args()
+    prepare(options.data)
     train(options.data, options.minutes, options.out, options.start, options.rate, options.seed)
 
 

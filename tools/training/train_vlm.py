@@ -33,7 +33,7 @@ from transformers import (
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from pipelines.device import pick
-from tools.training import features, priors
+from tools.training import dreams, features, priors
 from tools.training.aids import Aids, Names, covers, spoken, told
 from tools.training.features import CELLS, FOLDER, rows
 from tools.training.precision import autocast, muon
@@ -56,7 +56,7 @@ TEMPLATE = (
 )
 SHARES = {  # of the steps
     "flickr8k": 0.3, "stickers": 0.24, "places": 0.03, "counts": 0.06, "cells": 0.02, "easy_vqa": 0.03, "daquar": 0.05,
-    "vqa_text": 0.17, "named": 0.05, "made_up": 0.1,
+    "vqa_text": 0.17, "named": 0.05, "dreams": 0.1,
 }  # fmt: skip
 BATCH, PEAK, PEAK_TOWER = 8, 1e-3, 2e-4
 ASKED, TAUGHT = 30, 0.5  # questions about a blur, and how many of them are answered as their words alone tell
@@ -109,14 +109,13 @@ SMALL = set("the and with are his her its for from while this that has have she 
 
 class Batch(NamedTuple):
     """Pictures halfway up the tower, [8, 112, 14, 14], and for each its conversations. Of photos comes what classes the
-    untouched tower saw, [8, 1000]; of sticker scenes what was drawn; of made-up photos which classes to make of them
-    and their names; from what is `frozen` the tower does not learn."""
+    untouched tower saw, [8, 1000], and words that stand for them; of sticker scenes what was drawn; from what is `frozen`
+    the tower does not learn."""
 
     halfway: torch.Tensor
     talks: list[list[list[Exchange]]]
     opinion: torch.Tensor | None = None
     scenes: list[Scene] | None = None
-    made: list[int] | None = None
     names: Sequence[str] = ()
     frozen: bool = False
 
@@ -145,6 +144,7 @@ class Source:
         self.queue: list[int] = []
         self.names = Names(data, [said for row in asked for said in row["answers"]], self.rng)
         self.classifier = features.tower(classifier=True).classifier
+        self.dreams = np.load(dreams.FILE, mmap_mode="r")
         self.pooled = {kind: torch.from_numpy(features.load("means", kind, "plain")) for kind in ("flickr8k", "daquar")}
         self.named = [(features.load("halfway", kind, "plain"), i, name) for kind in ("imagenette", "cifar10")
                       for i, name in enumerate(labels(data, kind))]  # fmt: skip
@@ -165,7 +165,7 @@ class Source:
 
     def batch(self, kind: str) -> Batch:
         rng = self.rng
-        opinion, made, called = None, None, []
+        opinion, called = None, []
         if kind in ("stickers", "cells"):
             scenes = [self.scenes.scene() for _ in range(BATCH * (1 + (kind == "cells")))]
             halfway = features.halfway(self.tower, [self.scenes.draw(scene) for scene in scenes])
@@ -203,11 +203,15 @@ class Source:
         elif kind == "named":
             few = rng.sample(self.named, BATCH)
             seen, talks = [photos[i] for photos, i, _ in few], [self.names.talks(name) for *_, name in few]
-        elif kind == "made_up":
-            made = self.names.some(3 * BATCH)  # the tower does not learn from these, so they cost little
-            seen = [rng.choice(self.flickr)[i] for i in self.next_photos(len(made))]
-            called = [self.names.common[one] for one in made]
-            talks = [self.names.talks(name, self.names.own[one]) for name, one in zip(called, made, strict=True)]
+        elif kind == "dreams":
+            classes = dreams.seen()
+            chosen = rng.sample(range(len(classes)), 2 * BATCH)
+            seen = [self.dreams[i] for i in chosen]
+            with torch.no_grad():
+                means = features.upper(self.tower, torch.from_numpy(np.stack(seen)).float()).mean(1)
+                opinion = self.classifier(means).softmax(-1)
+            called = [self.names.common[classes[i]] for i in chosen]
+            talks = [self.names.talks(name, classes[i]) for name, i in zip(called, chosen, strict=True)]
         else:  # questions without a photo are asked about a blur: the mean of some photos
             seen = [
                 np.mean([self.flickr[0][i] for i in rng.sample(self.photos, rng.randint(2, 6))], 0)
@@ -217,10 +221,9 @@ class Source:
             talks = [[[(row["question"], guessed(row, rng))] for row in asked[i::BATCH]] for i in range(BATCH)]
         halfway = torch.from_numpy(np.stack(seen)).float()
         return Batch(
-            features.moved(halfway, rng) if kind in ("flickr8k", "named", "made_up") else halfway,
+            features.moved(halfway, rng) if kind in ("flickr8k", "named", "dreams") else halfway,
             talks,
             opinion,
-            made=made,
             names=called,
             frozen=kind == "vqa_text",
         )
@@ -482,14 +485,8 @@ def loss_of(
         return tokenizer.encode(text, add_special_tokens=False).ids
 
     words: list[list[list[int]]] = []
-    with torch.set_grad_enabled(not (batch.made or batch.frozen)):
+    with torch.set_grad_enabled(not batch.frozen):
         cells = cells_of(model, batch.halfway)
-        if batch.made:
-            cells, part = aids.made_up(cells, batch.made)
-            words = [
-                [ids(name) * int(here) for (here,) in where]
-                for name, where in zip(batch.names, part.tolist(), strict=True)
-            ]
     said, aided = torch.zeros(()), torch.zeros(())
     if batch.talks:
         packed = pack(encode(tokenizer, batch.talks))
@@ -619,6 +616,14 @@ class Run:
         self.saved = time.time()
 
 
+def prepare(data: Path) -> None:
+    """Computes what the training reads of photos and of dreams, once."""
+    features.ensure(data, "means")
+    features.ensure(data, "halfway")
+    answers = [said for row in vqa_text(data)[:-HELD_VQA] for said in row["answers"]]
+    dreams.ensure(data, Names(data, answers, random.Random()))
+
+
 def train(data: Path, minutes: float, out: Path, start: Path | None, only: Sequence[str] = ()) -> None:
     run = Run(data, FOLDER / "vlm.pt", start)
     shares = {kind: share for kind, share in SHARES.items() if not only or kind in only}
@@ -666,8 +671,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=SHARES, default=(), help="steps of these kinds and no others")
     options = parser.parse_args()
     torch.manual_seed(0)
-    features.ensure(options.data, "means")
-    features.ensure(options.data, "halfway")
+    prepare(options.data)
     train(options.data, options.minutes, options.out, options.start, options.only)
 
 
