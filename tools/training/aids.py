@@ -21,9 +21,9 @@ from tools.training.synthetic import whether
 SIDE = 7  # cells a side
 BROADEST = 130  # a name of more classes than this ("artifact") is no answer to "what is this?"
 VAGUE = set(
-    """arm barrier construction container controller covering craft device dip display drop equipment fin food game good head
-home instrument landing patch platform protection ride round solid spring stand string sub support thrasher tin top utensil vertical
-wind wireless wood work""".split()
+    """arm barrier construction container controller covering craft device dip display drop equipment fin food game good
+head home instrument landing patch platform protection ride round solid spring stand string sub support thrasher tin top utensil
+vertical wind wireless wood work""".split()
 )
 CALLED = {  # by ImageNet's name, where what people say most means another thing or too little
     "lion": "lion", "tiger": "tiger", "leopard": "leopard", "snow leopard": "leopard", "jaguar": "leopard", "cheetah": "cheetah",

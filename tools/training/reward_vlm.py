@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from transformers import DynamicCache, FastVlmForConditionalGeneration
 
 from tools.evaluate import scorer
-from tools.training import dreams, features
+from tools.training import features
 from tools.training.features import FOLDER, rows
 from tools.training.precision import autocast
 from tools.training.scenes import DESCRIBE
@@ -125,13 +125,13 @@ def held_out(model: FastVlmForConditionalGeneration, tokenizer: Tokenizer, data:
 def rewarded(run: Run, reward: Reward, question: list[int], rng: random.Random) -> tuple[torch.Tensor, float]:
     """The loss that makes captions better than the other samples of their photo likelier, and the mean reward of photos.
     What is dreamt has no captions: there it is worth one to name it, once."""
-    source, classes = run.source, dreams.seen()
-    chosen, dreamt = source.next_photos(PHOTOS), rng.sample(range(len(classes)), DREAMS)
+    source = run.source
+    chosen, dreamt = source.next_photos(PHOTOS), rng.sample(range(len(source.dreamt)), DREAMS)
     seen = [*(rng.choice(source.flickr)[i] for i in chosen), *(source.dreams[i] for i in dreamt)]
     halfway = features.moved(torch.from_numpy(np.stack(seen)).float(), rng)
     drawn = write(run.model, halfway, question, SAMPLES)
     said = [[run.tokenizer.decode(line) for line in lines] for lines in drawn]
-    named = [re.compile(rf"\b{re.escape(source.names.common[classes[i]])}\b") for i in dreamt]
+    named = [re.compile(rf"\b{re.escape(source.names.common[source.dreamt[i]])}\b") for i in dreamt]
     worth = torch.tensor(
         [[reward(i, one) for one in lines] for i, lines in zip(chosen, said[:PHOTOS], strict=True)]
         + [

@@ -144,7 +144,7 @@ class Source:
         self.queue: list[int] = []
         self.names = Names(data, [said for row in asked for said in row["answers"]], self.rng)
         self.classifier = features.tower(classifier=True).classifier
-        self.dreams = np.load(dreams.FILE, mmap_mode="r")
+        self.dreams, self.dreamt = np.load(dreams.FILE, mmap_mode="r"), dreams.seen()
         self.pooled = {kind: torch.from_numpy(features.load("means", kind, "plain")) for kind in ("flickr8k", "daquar")}
         self.named = [(features.load("halfway", kind, "plain"), i, name) for kind in ("imagenette", "cifar10")
                       for i, name in enumerate(labels(data, kind))]  # fmt: skip
@@ -204,14 +204,13 @@ class Source:
             few = rng.sample(self.named, BATCH)
             seen, talks = [photos[i] for photos, i, _ in few], [self.names.talks(name) for *_, name in few]
         elif kind == "dreams":
-            classes = dreams.seen()
-            chosen = rng.sample(range(len(classes)), 2 * BATCH)
+            chosen = rng.sample(range(len(self.dreamt)), 2 * BATCH)
             seen = [self.dreams[i] for i in chosen]
             with torch.no_grad():
                 means = features.upper(self.tower, torch.from_numpy(np.stack(seen)).float()).mean(1)
                 opinion = self.classifier(means).softmax(-1)
-            called = [self.names.common[classes[i]] for i in chosen]
-            talks = [self.names.talks(name, classes[i]) for name, i in zip(called, chosen, strict=True)]
+            called = [self.names.common[self.dreamt[i]] for i in chosen]
+            talks = [self.names.talks(name, self.dreamt[i]) for name, i in zip(called, chosen, strict=True)]
         else:  # questions without a photo are asked about a blur: the mean of some photos
             seen = [
                 np.mean([self.flickr[0][i] for i in rng.sample(self.photos, rng.randint(2, 6))], 0)
