@@ -45,9 +45,9 @@ def seen() -> list[int]:
 
 
 def ensure(data: Path, names: Names) -> None:
-    """Dreams on until there are `COUNT`; goes on where it stopped. Three quarters of an hour on one core, once."""
-    rng = names.rng = random.Random(0)
-    kinds = names.some(COUNT)
+    """Dreams of classes that `names` draws until there are `COUNT`; goes on where it stopped. Three quarters of an hour on one
+    core, once."""
+    rng, kinds = random.Random(), names.some(COUNT)
     rows = features.rows(data / "flickr8k" / "captions.jsonl")
     bases = [i for i, row in enumerate(rows) if row["split"] == "train"]
     photos, rooms = features.load("halfway", "flickr8k", "crop"), features.load("halfway", "daquar", "plain")

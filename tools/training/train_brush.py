@@ -296,18 +296,13 @@ def learned(texts: Texts) -> known.Known:
     """The names of things, those of the common ones first, and the words that stand around them in captions and in
     people's prompts."""
     every = Art(packages.npm("@iconify-json/fluent-emoji-flat"))
-    called = [
-        sorted(every.names[icon], key=lambda name: name in PAINTS) for icon in every.common
-    ]  # an orange: "tangerine"
+    called = [[name for name in every.names[icon] if name not in PAINTS] for icon in every.common]
     say = {names[0]: names[0] for names in called}
-    say |= {name: name for names in called for name in (*names[1:], plural(names[0])) if name not in PAINTS}
-    say |= {
-        form(name): form(names[0]) for names in called for name in names if name in PAINTS for form in (str, plural)
-    }
+    say |= {name: name for names in called for name in (*names[1:], plural(names[0]))}
     say |= {name: name for icon in every.names if icon not in every.common for name in every.names[icon]}
-    for icon in every.common:  # words that are drawn less well: "kitty" is said "cat"
-        short = min((name for name in every.names[icon] if name not in PAINTS), key=len)
-        for word in every.near[icon]:
+    for icon, names in zip(every.common, called, strict=True):  # words that are drawn less well: "kitty" is said "cat"
+        short = min(names, key=len)
+        for word in (*(name for name in every.names[icon] if name in PAINTS), *every.near[icon]):  # and "orange"
             say.setdefault(word, short)
             say.setdefault(plural(word), plural(short))
     names = [*say]

@@ -620,7 +620,7 @@ def prepare(data: Path) -> None:
     features.ensure(data, "means")
     features.ensure(data, "halfway")
     answers = [said for row in vqa_text(data)[:-HELD_VQA] for said in row["answers"]]
-    dreams.ensure(data, Names(data, answers, random.Random()))
+    dreams.ensure(data, Names(data, answers, random.Random(0)))
 
 
 def train(data: Path, minutes: float, out: Path, start: Path | None, only: Sequence[str] = ()) -> None:
