@@ -1,17 +1,20 @@
 """What the trainings ask of the models, on things small enough to check by hand."""
 
+import functools
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL.Image import Image, fromarray
 from tokenizers import Tokenizer
 
 from tools.training import dreams, precision, priors
 from tools.training.features import LOWER_BLOCKS, moved, upper
 from tools.training.scenes import Scene as Seen
-from tools.training.stickers import Scene, Thing, nearest_paint
+from tools.training.stickers import Art, Sampler, Scene, Thing, nearest_paint
 from tools.training.synthetic import colours, looked_for
 from tools.training.train_brush import around_edges, asked, seams
 from tools.training.train_vlm import CELLS, NOTHING, Look, Looks, encode, pack
@@ -66,6 +69,44 @@ def test_words_alone_answer_what_follows_from_them(tmp_path: Path, monkeypatch: 
 def test_the_paint_of_a_solid_colour_is_the_word_for_it_or_none() -> None:
     red, beige = (np.full((9, 3), colour, np.uint8) for colour in ((225, 20, 30), (243, 173, 97)))
     assert nearest_paint(red) == "red" and nearest_paint(beige, within=115) == ""
+
+
+class TwoThings(Art):
+    """An apple, red but for a green leaf, and a flag that is red and green."""
+
+    def __init__(self) -> None:
+        self.names = {"apple": ["apple"], "flag": ["flag"]}
+        self.near: dict[str, list[str]] = {"apple": [], "flag": []}
+        self.common = ["apple", "flag"]
+
+    @functools.lru_cache  # noqa: B019 - as what it stands in for
+    def picture(self, icon: str, paint: str = "") -> Image:
+        pixels = np.full((40, 60, 4), (225, 20, 30, 255), np.uint8)
+        pixels[: 4 if icon == "apple" else 19, :, :3] = 20, 160, 60
+        return fromarray(pixels)
+
+
+def test_what_is_called_by_its_own_colour_is_drawn_as_it_is() -> None:
+    art = TwoThings()
+    assert (art.one_colour("apple"), art.one_colour("flag"), art.own_paint("flag")) == ("red", "", "red")
+    painted = Sampler(art, (0, 1, 0, 0))
+    things = {painted.scene().things[0] for _ in range(300)}
+    assert {thing.paint for thing in things if thing.words == "red apple"} == {""}
+    assert {thing.paint for thing in things if thing.words == "blue flag"} == {"blue"}
+
+
+def test_loose_things_are_tilted_small_and_large_and_never_cut() -> None:
+    art = TwoThings()
+    alone = Sampler(art, (1, 0, 0, 0), common=1, more=["flag"], loose=0.5)
+    scenes = [replace(alone.scene(), ground="white") for _ in range(200)]
+    things = [scene.things[0] for scene in scenes]
+    assert min(thing.tilt for thing in things) < -10 and max(thing.tilt for thing in things) > 10
+    assert min(thing.size for thing in things) < 0.7 and max(thing.size for thing in things) > 0.9
+    assert sum(thing.icon == "flag" for thing in things) > 150
+    drawn = np.stack([art.draw(scene, 256) for scene in scenes])
+    assert (drawn[:, [0, -1]] == 255).all() and (drawn[:, :, [0, -1]] == 255).all()
+    with pytest.raises(ValueError, match="kite"):
+        Sampler(art, more=["kite"])
 
 
 def test_moved_features_are_parts_of_the_picture_some_mirrored() -> None:

@@ -49,8 +49,10 @@ ANY_COLOUR = set(
     "sailboat helicopter chair bed guitar drum pencil running-shoe top-hat key cupcake butterfly fish bird snake house "
     "mobile-phone bell gem-stone glasses jeans envelope camera".split()
 )
-DULL = {"brown", "gray", "black"}  # colours that nobody expects unasked
+DULL = ("brown", "gray", "black")  # colours that nobody expects unasked
+OWN = 0.15  # share of the painted things that are called by their own colour
 NEAR = 0.35  # share of the singles that are called by a word near to the thing's name
+TILT = 30  # degrees, the most
 NUMBERS = ("no", "one", "two", "three", "four", "five")
 PLACES = {"to the left of": (-1, 0), "to the right of": (1, 0), "above": (0, -1), "below": (0, 1)}
 # Other words for a place; what is named first without one stands to the left.
@@ -65,7 +67,7 @@ ALSO = {
 @dataclass(frozen=True)
 class Thing:
     """One object of a scene: `name` as captions say it, `paint` its colour word or "", its centre and size (0 to 1);
-    `unsaid`: a colour that no caption names; `mirrored`: left for right."""
+    `unsaid`: a colour that no caption names; `mirrored`: left for right; `tilt`: degrees, against the clock."""
 
     icon: str
     name: str
@@ -75,6 +77,7 @@ class Thing:
     size: float = 0.85
     unsaid: str = ""
     mirrored: bool = False
+    tilt: float = 0.0
 
     @property
     def words(self) -> str:
@@ -129,6 +132,13 @@ class Art:
         pixels = np.asarray(self.picture(icon))
         return nearest_paint(pixels[pixels[..., 3] > 127][:, :3], within=115)
 
+    @functools.cache  # noqa: B019
+    def one_colour(self, icon: str) -> str:
+        """`own_paint` of an icon that has that colour nearly all over, "" of others."""
+        pixels, paint = np.asarray(self.picture(icon)), self.own_paint(icon)
+        some = pixels[pixels[..., 3] > 127][::97, :3]
+        return paint if np.mean([nearest_paint(one[None], within=115) == paint for one in some]) > 0.65 else ""
+
     def draw(self, scene: Scene, size: int) -> NDArray[np.uint8]:
         """The scene as RGB, [size, size, 3]."""
         canvas = PIL.Image.new("RGB", (size, size), GROUNDS[scene.ground])
@@ -136,6 +146,9 @@ class Art:
             art = self.picture(thing.icon, thing.paint or thing.unsaid)
             if thing.mirrored:
                 art = art.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT)
+            if thing.tilt:
+                art = art.rotate(thing.tilt, PIL.Image.Resampling.BILINEAR, expand=True)
+                art = art.crop(art.getbbox())
             scale = thing.size * size / max(art.size)
             art = art.resize((max(1, round(art.width * scale)), max(1, round(art.height * scale))), 2, reducing_gap=2)
             corner = round(thing.x * size - art.width / 2), round(thing.y * size - art.height / 2)
@@ -268,8 +281,9 @@ def questions(scene: Scene, art: Art, rng: random.Random) -> list[tuple[str, str
 
 class Sampler:
     """Draws random scenes; `mix` gives the shares of single, painted single, counted and two-kind scenes. `varied` (0 to
-    1): the more, the oftener things are mirrored, or come in colours that captions don't say. `common`: the share of
-    things that are of the commonest ones."""
+    1): the more, the oftener things are mirrored, or come in colours that captions don't say. `loose` (0 to 1): the more,
+    the more one alone is tilted, small and far from the middle. `common`: the share of things that are of the commonest
+    ones. `more`: first names of things that come ten times as often."""
 
     def __init__(
         self,
@@ -278,20 +292,31 @@ class Sampler:
         seed: int = 0,
         varied: float = 0,
         common: float = 0,
+        more: Sequence[str] = (),
+        loose: float = 0,
     ) -> None:
-        self.art, self.mix, self.rng, self.varied, self.common = art, mix, random.Random(seed), varied, common
+        self.art, self.mix, self.rng, self.varied, self.share = art, mix, random.Random(seed), varied, common
+        self.loose = loose
         self.icons = list(art.names)
+        often = [icon for icon in self.icons if art.names[icon][0] in more]
+        if missing := set(more) - {art.names[icon][0] for icon in often}:
+            raise ValueError(f"No art is called {', '.join(sorted(missing))}.")
+        self.common = [*art.common, *often * 9]
 
     def thing(self, painted: bool) -> Thing:
-        icon = self.rng.choice(self.art.common if self.rng.random() < self.common else self.icons)
+        icon = self.rng.choice(self.common if self.rng.random() < self.share else self.icons)
         names = self.art.names[icon]
         name = names[0] if self.rng.random() < 0.6 else self.rng.choice(names)
         # A painted thing needs a name without a colour of its own ("red apple" -> "apple").
         plain = [one for one in names if not set(one.split()) & {*PAINTS, "white", "gold"}]
+        own = self.art.one_colour(icon)
         paint = self.rng.choice([paint for paint in PAINTS if not held_out(icon, paint)])
         if plain and painted:
-            return Thing(icon, self.rng.choice(plain), paint)
-        if plain and icon in ANY_COLOUR and paint not in DULL and self.rng.random() < self.varied / 2:
+            name = self.rng.choice(plain)
+            if own and (paint == own or self.rng.random() < OWN):
+                return Thing(icon, f"{own} {name}")  # a red apple has its green leaf
+            return Thing(icon, name, paint)
+        if plain and icon in ANY_COLOUR and paint not in (own, *DULL) and self.rng.random() < self.varied / 2:
             return Thing(icon, self.rng.choice(plain), unsaid=paint)
         return Thing(icon, name)
 
@@ -309,8 +334,10 @@ class Sampler:
             ]
             if near and rng.random() < NEAR:
                 thing = replace(thing, name=rng.choice(near))
-            x, y = (rng.uniform(0.47, 0.53) for _ in range(2))
-            return Scene((replace(thing, x=x, y=y, size=rng.uniform(0.78, 0.92)),), ground)
+            size = rng.uniform(0.78 - 0.3 * self.loose, 0.92)
+            far, tilt = 0.03 + self.loose * (0.94 - size) / 2, TILT * self.loose
+            x, y = (rng.uniform(0.5 - far, 0.5 + far) for _ in range(2))
+            return Scene((replace(thing, x=x, y=y, size=size, tilt=rng.uniform(-tilt, tilt)),), ground)
         if kind == "counted":
             count = rng.randint(2, 4)
             spots = {2: [(0.27, 0.5), (0.73, 0.5)], 3: [(0.27, 0.28), (0.73, 0.28), (0.5, 0.73)]}.get(

@@ -233,9 +233,10 @@ def train(options: argparse.Namespace) -> None:
     for group in (group for optimizer in optimizers for group in optimizer.param_groups):
         group["initial_lr"] = options.rate * (FASTER if "ns_steps" in group else 1)
     compiled = torch.compile(model) if options.compile else model
-    sampler = Sampler(art, options.mix, options.seed + step, varied=options.varied, common=options.common)
+    drawn_as = {"varied": options.varied, "common": options.common, "loose": options.loose}
+    sampler = Sampler(art, options.mix, options.seed + step, **drawn_as, more=options.more)
     rng = random.Random(options.seed + step)
-    fixed = Sampler(art, options.mix, 1_000_003, varied=options.varied, common=options.common)
+    fixed = Sampler(art, options.mix, 1_000_003, **drawn_as)
     scenes = [fixed.scene() for _ in range(128)]
     told = texts([caption(scene, fixed.rng) for scene in scenes])
     held = spoilt(scenes, art, options.size, torch.Generator().manual_seed(0)), told
@@ -340,6 +341,8 @@ def main() -> None:
     parser.add_argument("--mix", type=float, nargs=4, default=(0.6, 0.3, 0.05, 0.05))
     parser.add_argument("--common", type=float, default=0.7, help="share of things that are of the commonest ones")
     parser.add_argument("--varied", type=float, default=0.4, help="0 to 1: mirrored, and in colours that nobody named")
+    parser.add_argument("--loose", type=float, default=0, help="0 to 1: one thing alone tilted, small, off the middle")
+    parser.add_argument("--more", nargs="+", default=(), help="first names of things to show ten times as often")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True, help="half as fast again")
     parser.add_argument("--start", type=Path, default=Path("assets/models/quartet-brush"), help="first weights")
     parser.add_argument("--save-minutes", type=float, default=5)
