@@ -54,7 +54,8 @@ def _chat(
     """Chat models with vision (FastVLM, SmolVLM, Qwen-VL, …)."""
     batch = decoding.chat_inputs(loaded, picture, turns, question)
     others = OTHERS if loaded.row.options.get("other_answers") else 0
-    return (yield from decoding.write(loaded, batch, max_words=max_words, others=others))
+    temperature = loaded.row.options.get("answer_temperature", 1.0)
+    return (yield from decoding.write(loaded, batch, max_words=max_words, others=others, temperature=temperature))
 
 
 def _blip(

@@ -6,7 +6,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    TemperatureLogitsWarper,
+)
 
 from pipelines import work
 from pipelines.loaders import Loaded
@@ -77,13 +83,16 @@ def write(
     prefix: str = "",
     others: int = 0,
     calibration: Sequence[float] = (),
+    temperature: float = 1.0,
 ) -> Generator[Progress | Partial, None, Written]:
     """Runs `model.generate(**inputs)`; yields Partial texts (greedy) or Progress (beams), returns what was written.
 
     `prefix` is text that stands before what the model writes; `others` asks for that many other complete texts;
-    `calibration` is that of `Words`."""
+    `calibration` is that of `Words`; above 1 the `temperature` makes a model less sure that is surer than it may be (Guo et
+    al., On Calibration of Modern Neural Networks, 2017)."""
     tokenizer = loaded.tokenizer
     eos = _ids(loaded.model.generation_config.eos_token_id)
+    less_sure = [TemperatureLogitsWarper(temperature)] if temperature != 1 else []
     ends = set(eos) | set(tokenizer.all_special_ids)
 
     def call(emit: Callable[[Progress | Partial], None]) -> Written:
@@ -100,7 +109,7 @@ def write(
         count = _EnoughWords(
             lambda row: len(tokenizer.decode(row[recorder.start :], skip_special_tokens=True).split()), max_words
         )
-        out = _generate(loaded, inputs, max_words, beams, recorder, StoppingCriteriaList([count]))
+        out = _generate(loaded, inputs, max_words, beams, [*less_sure, recorder], StoppingCriteriaList([count]))
         tokens = out.sequences[0, recorder.start :].tolist()
         words = written.read(tokens)[:max_words]
         text = _text(prefix, words)
@@ -110,8 +119,8 @@ def write(
         """Other complete texts by beam search, each with its own probability: the product over its tokens."""
         recorder = Recorder(lambda recorder, ids: emit(Progress("weighing")))
         out = _generate(
-            loaded, inputs, max_words, others + 1, recorder, None,
-            num_return_sequences=others + 1, length_penalty=0.0, output_scores=True,
+            loaded, inputs, max_words, others + 1, [*less_sure, recorder], None,
+            num_return_sequences=others + 1, length_penalty=0.0, output_scores=True, renormalize_logits=True,
         )  # fmt: skip
         found: dict[str, float] = {}
         for sequence, score in zip(out.sequences, out.sequences_scores.tolist(), strict=True):
@@ -125,15 +134,21 @@ def write(
 
 
 def _generate(
-    loaded: Loaded, inputs: dict[str, Any], max_words: int, beams: int, recorder: Recorder, stopping: Any, **more: Any
+    loaded: Loaded,
+    inputs: dict[str, Any],
+    max_words: int,
+    beams: int,
+    processors: Sequence[LogitsProcessor],
+    stopping: Any,
+    **more: Any,
 ) -> Any:
-    processors: list[LogitsProcessor] = [_NoEcho()] if loaded.row.options.get("no_echo") else []
+    echo = [_NoEcho()] if loaded.row.options.get("no_echo") else []
     return loaded.model.generate(
         **inputs,
         do_sample=False,
         num_beams=beams,
         max_new_tokens=max_words * TOKENS_PER_WORD,
-        logits_processor=LogitsProcessorList([*processors, recorder]),
+        logits_processor=LogitsProcessorList([*echo, *processors]),
         stopping_criteria=stopping,
         return_dict_in_generate=True,
         **more,

@@ -93,6 +93,17 @@ def test_ask_gives_other_answers_with_their_probability() -> None:
     assert result.text not in [other for other, _ in result.others]
 
 
+def test_a_temperature_makes_the_same_answers_less_sure(monkeypatch: pytest.MonkeyPatch) -> None:
+    options, found = catalog.find("ask", "quartet-vlm").options, []
+    for degree in (1.0, 1.3):
+        monkeypatch.setitem(options, "answer_temperature", degree)
+        found.append(pipelines.task("ask").run(CAT, "is there a dog?"))
+    sure, less = found
+    assert sure.text == less.text and less.confidence < sure.confidence
+    assert sum(chance for _, chance in less.others) > sum(chance for _, chance in sure.others)
+    assert less.confidence + sum(chance for _, chance in less.others) <= 1.01
+
+
 def test_the_same_seed_gives_the_same_pixels_and_each_picture_stands_alone() -> None:
     generate = pipelines.task("generate")
     two = generate.run("a red apple", seed=7, steps=3, count=2)
