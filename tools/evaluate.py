@@ -6,6 +6,7 @@ model's folder; the model cards are written from there (`tools/training/cards.py
 import argparse
 import importlib.util
 import json
+import random
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,6 +22,7 @@ from tools.bench import timed
 from tools.training import features
 from tools.training.features import rows
 from tools.training.scenes import Scenes
+from tools.training.synthetic import questions
 from tools.training.train_clip import IMAGENETTE
 from tools.training.train_vlm import HELD_DAQUAR, HELD_EASY, HELD_VQA, answered, daquar, easy_vqa, vqa_text
 
@@ -137,6 +139,18 @@ def guesses(data: Path, limit: int) -> dict[str, float]:
     return {kind: float(np.mean(found)) for kind, found in right.items()} | {"n": sum(map(len, right.values()))}
 
 
+def told(data: Path, limit: int) -> dict[str, float]:
+    """Questions that rules made from held-out photos' captions: synthetic, but about real photos."""
+    held = [row for row in rows(data / "flickr8k" / "captions.jsonl") if row["split"] == "dev"]
+    rng = random.Random(0)
+    asked = [(row["image"], *exchange) for row in held for exchange in questions(row["captions"], rng)]
+    right: dict[str, list[bool]] = {}
+    for image, question, answer in spread(asked, 3 * limit):
+        said = ask.run(data / "flickr8k" / "images" / image, question).text
+        right.setdefault(answered({"answers": [answer]}), []).append(said == answer)
+    return {kind: float(np.mean(found)) for kind, found in right.items()} | {"n": sum(map(len, right.values()))}
+
+
 def stickers(data: Path, limit: int, part: str = "train") -> dict[str, float]:
     """Sticker scenes that training did not draw, asked for colour, number, presence, place and "what is …", as many each."""
     score, scenes = scorer(data), Scenes(part, seed=1_000_003)
@@ -185,6 +199,7 @@ MEASURES: dict[str, dict[str, Callable[[Path, int], dict[str, float]]]] = {
         "Questions, easy-VQA, held-out pictures": shapes,
         "Questions, DAQUAR, held-out rooms": rooms,
         "Questions, VQA v2 without their photos": guesses,
+        "Questions made from captions (synthetic), held-out Flickr8k photos": told,
         "Questions, sticker scenes": stickers,
         "Questions, sticker scenes, held-out objects": partial(stickers, part="objects"),
         "Questions, sticker scenes, held-out colours of objects": partial(stickers, part="colours"),

@@ -120,7 +120,9 @@ def calibration(folder: Path) -> str:
     if "ece before" in found:
         what = (
             f"The probability of a caption's word is shown as sigmoid({found['a']:g} · log-odds {found['b']:+g}), fitted on held-out "
-            f"photos, where a word is true if one of five people used it (without, the error below is {found['ece before']:.3f})."
+            f"photos, where a word is true if one of five people used it (without, the error below is {found['ece before']:.3f}). Answers have a "
+            f"temperature of {found['temperature']:g}, at which those about held-out photos and rooms are as sure as they are right: their "
+            f"error is {found['answers ece']:.3f} (at 1: {found['answers ece before']:.3f})."
         )
     else:
         what = (

@@ -26,7 +26,12 @@ VERBS = words(
     "surfing skateboarding sleeping dancing eating throwing catching swinging snowboarding kneeling talking "
     "laughing"
 )
-COLOURED = words("dog shirt jacket hat car dress ball shorts coat bike horse water helmet bird")
+COLOURED = words(
+    "dog shirt jacket hat car dress ball shorts coat bike horse water helmet bird grass pants toy hair collar uniform cap "
+    "building jersey jeans sweater sky frisbee sweatshirt slide vest skirt backpack surfboard flowers boat wall wetsuit "
+    "fence shoes motorcycle bicycle swimsuit blanket scarf kayak umbrella bag bench hoodie chair truck tent"
+)
+PAIRED = words("shorts pants jeans flowers shoes")  # ask "are"
 MANY = {"dogs", "people", "men", "women", "boys", "girls", "children"}
 WHO = words("man woman boy girl child person dog")
 DONE_TO = {  # what people do to things that captions name
@@ -94,7 +99,7 @@ def questions(captions: list[str], rng: random.Random) -> list[tuple[str, str]]:
             out.append((whether(a + thing, rng, thing in MANY or thing == "trees"), answer))
     for noun in COLOURED:
         if len(found := colours(noun, " . ".join(said))) == 1:
-            be = "are" if noun == "shorts" else "is"
+            be = "are" if noun in PAIRED else "is"
             out.append((rng.choice([f"what color {be} the {noun}?", f"what colour {be} the {noun}?"]), found.pop()))
     for number, noun in set(
         re.findall(rf"\b({'|'.join(NUMBERS)}) (?:\w+ )?(dogs|people|men|women|boys|girls|children)\b", " . ".join(said))
