@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -111,8 +114,14 @@ def test_a_file_of_the_servers_is_not_read(server: Server) -> None:
     assert "event: error" in answer
 
 
-def test_the_page_is_up_within_eight_seconds(server: Server) -> None:
-    assert server.cpu_seconds < 8  # CPU seconds, since the machine that runs the tests may be busy with other things
+def test_the_page_is_up_within_eight_seconds_or_little_more_than_gradio_itself_takes(server: Server) -> None:
+    before = os.times()
+    subprocess.run([sys.executable, "-c", "import gradio"], check=True)
+    after = os.times()
+    gradio = sum(getattr(after, part) - getattr(before, part) for part in ("children_user", "children_system"))
+    assert server.cpu_seconds < max(
+        8, 1.5 * gradio
+    )  # of CPU time: machines are busy with other things, and some are slow
 
 
 def test_the_four_tasks_are_mcp_tools(server: Server) -> None:
