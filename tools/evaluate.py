@@ -104,25 +104,34 @@ def captions(data: Path, limit: int) -> dict[str, float]:
     }
 
 
-def answers(
-    data: Path, limit: int, dataset: str, talks: dict[str, list[tuple[str, str]]], held: int
-) -> dict[str, float]:
-    score = scorer(data)
+Asked = list[tuple[Path, str, str]]  # photo, question, answer
+
+
+def held_out(data: Path, dataset: str, talks: dict[str, list[tuple[str, str]]], held: int) -> Asked:
+    """All questions about the last `held` photos of a set, which training leaves out."""
     names = [name for name in features.names(data, dataset)[-held:] if name in talks]
-    asked = spread([(name, question, answer) for name in names for question, answer in talks[name]], limit)
-    right = [
-        score.exact_match(ask.run(data / dataset / "images" / name, question).text, answer)
-        for name, question, answer in asked
-    ]
+    return [(data / dataset / "images" / name, *exchange) for name in names for exchange in talks[name]]
+
+
+def made_of_captions(data: Path) -> Asked:
+    """Questions that rules made from the captions of held-out photos: synthetic, but about real photos."""
+    rng, held = random.Random(0), [row for row in rows(data / "flickr8k" / "captions.jsonl") if row["split"] == "dev"]
+    folder = data / "flickr8k" / "images"
+    return [(folder / row["image"], *exchange) for row in held for exchange in questions(row["captions"], rng)]
+
+
+def exact(data: Path, asked: Asked) -> dict[str, float]:
+    score = scorer(data)
+    right = [score.exact_match(ask.run(photo, question).text, answer) for photo, question, answer in asked]
     return {"exact match": float(np.mean(right)), "n": len(right)}
 
 
 def shapes(data: Path, limit: int) -> dict[str, float]:
-    return answers(data, limit, "easy_vqa", easy_vqa(data), HELD_EASY)
+    return exact(data, spread(held_out(data, "easy_vqa", easy_vqa(data), HELD_EASY), limit))
 
 
 def rooms(data: Path, limit: int) -> dict[str, float]:
-    return answers(data, limit, "daquar", daquar(data), HELD_DAQUAR)
+    return exact(data, spread(held_out(data, "daquar", daquar(data), HELD_DAQUAR), limit))
 
 
 def guesses(data: Path, limit: int) -> dict[str, float]:
@@ -140,14 +149,9 @@ def guesses(data: Path, limit: int) -> dict[str, float]:
 
 
 def told(data: Path, limit: int) -> dict[str, float]:
-    """Questions that rules made from held-out photos' captions: synthetic, but about real photos."""
-    held = [row for row in rows(data / "flickr8k" / "captions.jsonl") if row["split"] == "dev"]
-    rng = random.Random(0)
-    asked = [(row["image"], *exchange) for row in held for exchange in questions(row["captions"], rng)]
     right: dict[str, list[bool]] = {}
-    for image, question, answer in spread(asked, 3 * limit):
-        said = ask.run(data / "flickr8k" / "images" / image, question).text
-        right.setdefault(answered({"answers": [answer]}), []).append(said == answer)
+    for photo, question, answer in spread(made_of_captions(data), 3 * limit):
+        right.setdefault(answered({"answers": [answer]}), []).append(ask.run(photo, question).text == answer)
     return {kind: float(np.mean(found)) for kind, found in right.items()} | {"n": sum(map(len, right.values()))}
 
 

@@ -16,14 +16,12 @@ from typing import Any
 import torch
 
 from pipelines import ask, caption, catalog
-from tools.training import features
+from tools.evaluate import Asked, held_out, made_of_captions
 from tools.training.calibrate import Pairs, fit, reliability
 from tools.training.features import rows
-from tools.training.synthetic import questions
 from tools.training.train_vlm import HELD_DAQUAR, daquar
 
 TEMPERATURES = (0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.7, 2.0)
-Asked = list[tuple[Path, str, str]]  # photo, question, answer
 
 
 def words(folder: Path, photos: Sequence[dict]) -> Pairs:
@@ -35,17 +33,6 @@ def words(folder: Path, photos: Sequence[dict]) -> Pairs:
             chance.append(word.probability)
             true.append(word.text in used)
     return torch.tensor(chance).logit(1e-6), torch.tensor(true).float()
-
-
-def asked(data: Path, held: Sequence[dict]) -> list[Asked]:
-    """Questions about photos and about rooms: four hundred each, in an order of their own."""
-    rng, talks = random.Random(0), daquar(data)
-    told = [
-        (data / "flickr8k" / "images" / row["image"], *one) for row in held for one in questions(row["captions"], rng)
-    ]
-    names = [name for name in features.names(data, "daquar")[-HELD_DAQUAR:] if name in talks]
-    rooms = [(data / "daquar" / "images" / name, *one) for name in names for one in talks[name]]
-    return [rng.sample(each, min(400, len(each))) for each in (told, rooms)]
 
 
 def answers(sets: list[Asked], options: dict[str, Any], degree: float) -> list[Pairs]:
@@ -80,7 +67,8 @@ def main() -> None:
     before, _ = reliability([(odds.sigmoid(), true)])
     error, bins = reliability([((a * odds + b).sigmoid(), true)])
     print(f"caption_calibration = [{a:.3f}, {b:.3f}]  ECE {before:.4f} -> {error:.4f}", flush=True)
-    sets = asked(data, held)
+    rng, rooms = random.Random(0), held_out(data, "daquar", daquar(data), HELD_DAQUAR)
+    sets = [rng.sample(each, 400) for each in (made_of_captions(data), rooms)]
     degree = temperature([each[::4] for each in sets], row.options)
     errors = [reliability(answers([each[1::2] for each in sets], row.options, one))[0] for one in (1.0, degree)]
     print(f"answer_temperature = {degree}  ECE {errors[0]:.4f} -> {errors[1]:.4f}")
