@@ -92,7 +92,9 @@ def write(
     al., On Calibration of Modern Neural Networks, 2017)."""
     tokenizer = loaded.tokenizer
     eos = _ids(loaded.model.generation_config.eos_token_id)
-    less_sure = [TemperatureLogitsWarper(temperature)] if temperature != 1 else []
+    processors: list[LogitsProcessor] = [_NoEcho()] if loaded.row.options.get("no_echo") else []
+    if temperature != 1:
+        processors.append(TemperatureLogitsWarper(temperature))
     ends = set(eos) | set(tokenizer.all_special_ids)
 
     def call(emit: Callable[[Progress | Partial], None]) -> Written:
@@ -109,7 +111,7 @@ def write(
         count = _EnoughWords(
             lambda row: len(tokenizer.decode(row[recorder.start :], skip_special_tokens=True).split()), max_words
         )
-        out = _generate(loaded, inputs, max_words, beams, [*less_sure, recorder], StoppingCriteriaList([count]))
+        out = _generate(loaded, inputs, max_words, beams, [*processors, recorder], StoppingCriteriaList([count]))
         tokens = out.sequences[0, recorder.start :].tolist()
         words = written.read(tokens)[:max_words]
         text = _text(prefix, words)
@@ -119,7 +121,7 @@ def write(
         """Other complete texts by beam search, each with its own probability: the product over its tokens."""
         recorder = Recorder(lambda recorder, ids: emit(Progress("weighing")))
         out = _generate(
-            loaded, inputs, max_words, others + 1, [*less_sure, recorder], None,
+            loaded, inputs, max_words, others + 1, [*processors, recorder], None,
             num_return_sequences=others + 1, length_penalty=0.0, output_scores=True, renormalize_logits=True,
         )  # fmt: skip
         found: dict[str, float] = {}
@@ -138,17 +140,16 @@ def _generate(
     inputs: dict[str, Any],
     max_words: int,
     beams: int,
-    processors: Sequence[LogitsProcessor],
+    processors: list[LogitsProcessor],
     stopping: Any,
     **more: Any,
 ) -> Any:
-    echo = [_NoEcho()] if loaded.row.options.get("no_echo") else []
     return loaded.model.generate(
         **inputs,
         do_sample=False,
         num_beams=beams,
         max_new_tokens=max_words * TOKENS_PER_WORD,
-        logits_processor=LogitsProcessorList([*echo, *processors]),
+        logits_processor=LogitsProcessorList(processors),
         stopping_criteria=stopping,
         return_dict_in_generate=True,
         **more,

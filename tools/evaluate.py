@@ -8,7 +8,7 @@ import importlib.util
 import json
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -48,7 +48,7 @@ def scorer(data: Path) -> ModuleType:
 
 def retrieval(data: Path, limit: int) -> dict[str, float]:
     """Text to photo among the held-out Flickr8k photos; always all of them: their number is part of the measure."""
-    held = [row for row in rows(data / "flickr8k" / "captions.jsonl") if row["split"] == "dev"]
+    held = features.held_photos(data)
     photos = classify.embed_photos([data / "flickr8k" / "images" / row["image"] for row in held])  # [1000, d]
     texts = classify.embed_texts([text for row in held for text in row["captions"]])  # [5000, d]
     similar = texts @ photos.T
@@ -90,7 +90,7 @@ def scenes(data: Path, limit: int) -> dict[str, float]:
 def captions(data: Path, limit: int) -> dict[str, float]:
     """Always of all 1,000 photos: how much a word counts depends on how many captions hold it."""
     score = scorer(data)
-    held = [row for row in rows(data / "flickr8k" / "captions.jsonl") if row["split"] == "dev"]
+    held = features.held_photos(data)
     written = {row["image"]: caption.run(data / "flickr8k" / "images" / row["image"]).text for row in held}
     mean, _ = score.cider_d(written, {row["image"]: row["captions"] for row in held})
     repeated = sum(map(score.repeats, written.values())) / len(written)
@@ -115,8 +115,9 @@ def held_out(data: Path, dataset: str, talks: dict[str, list[tuple[str, str]]], 
 
 def made_of_captions(data: Path) -> Asked:
     """Questions that rules made from the captions of held-out photos: synthetic, but about real photos."""
-    rng, held = random.Random(0), [row for row in rows(data / "flickr8k" / "captions.jsonl") if row["split"] == "dev"]
+    rng = random.Random(0)
     folder = data / "flickr8k" / "images"
+    held = features.held_photos(data)
     return [(folder / row["image"], *exchange) for row in held for exchange in questions(row["captions"], rng)]
 
 
@@ -124,6 +125,10 @@ def exact(data: Path, asked: Asked) -> dict[str, float]:
     score = scorer(data)
     right = [score.exact_match(ask.run(photo, question).text, answer) for photo, question, answer in asked]
     return {"exact match": float(np.mean(right)), "n": len(right)}
+
+
+def by_kind(right: Mapping[str, Sequence[float]]) -> dict[str, float]:
+    return {kind: float(np.mean(found)) for kind, found in right.items()} | {"n": sum(map(len, right.values()))}
 
 
 def shapes(data: Path, limit: int) -> dict[str, float]:
@@ -145,14 +150,14 @@ def guesses(data: Path, limit: int) -> dict[str, float]:
     for row in spread(vqa_text(data)[-HELD_VQA:], limit):
         found = score.vqa_accuracy(ask.run(picture, row["question"]).text, row["answers"])
         right.setdefault(answered(row), []).append(found)
-    return {kind: float(np.mean(found)) for kind, found in right.items()} | {"n": sum(map(len, right.values()))}
+    return by_kind(right)
 
 
 def told(data: Path, limit: int) -> dict[str, float]:
     right: dict[str, list[bool]] = {}
     for photo, question, answer in spread(made_of_captions(data), 3 * limit):
         right.setdefault(answered({"answers": [answer]}), []).append(ask.run(photo, question).text == answer)
-    return {kind: float(np.mean(found)) for kind, found in right.items()} | {"n": sum(map(len, right.values()))}
+    return by_kind(right)
 
 
 def stickers(data: Path, limit: int, part: str = "train") -> dict[str, float]:

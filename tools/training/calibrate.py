@@ -45,7 +45,7 @@ def pairs(data: Path) -> list[Pairs]:
     true = torch.nn.functional.one_hot(torch.from_numpy(cifar["labels"]).long(), 10).float()
     seen = photos("cifar10", features.names(data, "cifar10"))
     out.append((seen @ texts([str(label) for label in cifar["classes"]]).T, true))
-    held = [row for row in rows(data / "flickr8k" / "captions.jsonl") if row["split"] == "dev"]
+    held = features.held_photos(data)
     similar = photos("flickr8k", [row["image"] for row in held]) @ texts([row["captions"][0] for row in held]).T
     near = (torch.arange(len(held))[:, None] + 97 * torch.arange(10)) % len(held)  # own caption first
     out.append((similar.gather(1, near), (torch.arange(10) == 0).float().expand(len(held), -1)))

@@ -65,8 +65,12 @@ class Bench:
         return {"right": self.right(pictures, list(SYNONYMS.values())), "n": len(SYNONYMS)}
 
     def held_out_colours(self) -> Figures:
-        pairs = [(icon, paint) for icon in self.icons for paint in PAINTS if held_out(icon, paint)]
-        pairs = [(icon, paint) for icon, paint in pairs if paint != self.art.one_colour(icon)]  # a red apple is no news
+        pairs = [
+            (icon, paint)
+            for icon in self.icons
+            for paint in PAINTS
+            if held_out(icon, paint) and paint != self.art.one_colour(icon)  # a red apple is no news
+        ]
         pictures = self.draw([article(f"{paint} {self.name(icon)}") for icon, paint in pairs])
         colours = [colour(picture) == paint for picture, (_, paint) in zip(pictures, pairs, strict=True)]
         objects = self.see.first(pictures, pairs)

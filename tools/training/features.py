@@ -90,6 +90,11 @@ def rows(file: Path) -> list[dict]:
     return [json.loads(line) for line in file.read_text("utf-8").splitlines() if line.strip()]
 
 
+def held_photos(data: Path) -> list[dict]:
+    """The rows of Flickr8k's photos that no training sees."""
+    return [row for row in rows(data / "flickr8k" / "captions.jsonl") if row["split"] == "dev"]
+
+
 def open_picture(data: Path, dataset: str) -> Callable[[str], Image.Image]:
     if dataset == "cifar10":
         images = np.load(data / "cifar10" / "cifar10_dev.npz")["images"]

@@ -2,8 +2,8 @@
 
 Rewards made the captioner surer than it may be: a word's probability becomes sigmoid(a log-odds + b), where a word is right
 if one of the photo's five captions has it. Answers, to questions made from captions and to DAQUAR's, get the temperature at
-which they are on average as sure as they are right. Fitted on one photo in four, judged on others. Prints the catalogue's
-lines and writes the figures beside the model."""
+which they are on average as sure as they are right. Fitted on one photo (of answers: one question) in four, judged on half
+of them. Prints the catalogue's lines and writes the figures beside the model."""
 
 import argparse
 import json
@@ -17,8 +17,8 @@ import torch
 
 from pipelines import ask, caption, catalog
 from tools.evaluate import Asked, held_out, made_of_captions
+from tools.training import features
 from tools.training.calibrate import Pairs, fit, reliability
-from tools.training.features import rows
 from tools.training.train_vlm import HELD_DAQUAR, daquar
 
 TEMPERATURES = (0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.7, 2.0)
@@ -58,7 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     data = parser.parse_args().data
-    held = [row for row in rows(data / "flickr8k" / "captions.jsonl") if row["split"] == "dev"]
+    held = features.held_photos(data)
     row = catalog.find("caption", "quartet-vlm")
     row.options.update(caption_calibration=(), other_answers=False)
     photos = data / "flickr8k" / "images"

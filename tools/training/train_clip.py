@@ -119,7 +119,7 @@ def bank(data: Path) -> dict[str, torch.Tensor]:
     """MiniLM's vectors of `texts` and of the held-out captions."""
     file = FOLDER / "minilm.pt"
     known = torch.load(file) if file.exists() else {}
-    dev = [c for row in rows(data / "flickr8k" / "captions.jsonl") if row["split"] == "dev" for c in row["captions"]]
+    dev = [c for row in features.held_photos(data) for c in row["captions"]]
     wanted = texts(data) | {"dev": dev}
     if missing := [kind for kind in wanted if len(known.get(kind, ())) != len(wanted[kind])]:
         known |= {kind: encode_minilm(wanted[kind]).half() for kind in missing}
