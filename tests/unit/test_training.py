@@ -15,7 +15,7 @@ from tools.training import dreams, precision, priors
 from tools.training.features import LOWER_BLOCKS, moved, upper
 from tools.training.scenes import Scene as Seen
 from tools.training.stickers import Art, Sampler, Scene, Thing, nearest_paint
-from tools.training.synthetic import colours, looked_for
+from tools.training.synthetic import colours, looked_for, salient
 from tools.training.train_brush import around_edges, asked, seams
 from tools.training.train_vlm import CELLS, NOTHING, Look, Looks, encode, pack
 
@@ -54,6 +54,18 @@ def test_questions_made_of_captions_have_the_answers_that_the_captions_give() ->
 def test_a_colour_in_a_shirt_that_has_two_is_not_asked_for() -> None:
     assert colours("shirt", "a man in a red and white shirt . a man in a shirt") == {"red", "white"}
     assert colours("shirt", "a blue soccer shirt and green shoes") == {"blue"}
+
+
+def test_what_only_one_caption_names_is_neither_there_nor_absent() -> None:
+    captions = ["A man on a horse .", "a horse jumps", "A rodeo rider .", "a man in a hat by a tent", "a rider"]
+    there, absent = salient(captions)
+    assert there == ["horse"] and {"cat", "bus"} <= {*absent} and not {"horse", "tent"} & {*absent}
+
+
+def test_captions_of_a_dog_are_retold_of_another_animal_with_its_article() -> None:
+    told = dreams.retold(["A dog runs .", "a black dog and an old dog", "Two dogs", "a poodle with a dog"], "elephant")
+    assert told == ["an elephant runs", "a black elephant and an old elephant", "two elephants"]
+    assert not dreams.retold(["A dog runs .", "a black dog", "a brown animal"], "bear")
 
 
 def test_words_alone_answer_what_follows_from_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

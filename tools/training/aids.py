@@ -7,6 +7,7 @@ them."""
 import math
 import random
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -158,13 +159,13 @@ class Names:
                 out.append((whether(article(rng.choice(names)), rng), answer))
         return out
 
-    def talks(self, common: str, kind: int | None = None) -> list[list[Exchange]]:
-        """Of a photo of one thing, of which only its common name is known, and perhaps its class."""
+    def talks(self, common: str, kind: int | None = None, captions: Sequence[str] = ()) -> list[list[Exchange]]:
+        """Of a photo of one thing, of which only its common name is known, and perhaps its class and some `captions`."""
         rng = self.rng
         others = [name for name in self.seen if not {*self.classes[name]} & {*self.classes.get(common, ())}]
         out = [
             [(rng.choice(("what is this?", "what is in the photo?", "what is in the picture?")), common)],
-            *[[(DESCRIBE, f"a photo of {article(common)}")]] * CAPTIONED,
+            *([[(DESCRIBE, one)] for one in captions] or [[(DESCRIBE, f"a photo of {article(common)}")]] * CAPTIONED),
             [(whether(article(common), rng), "yes")],
             [(whether(article(rng.choice(others)), rng), "no")],
         ]

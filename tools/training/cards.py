@@ -30,6 +30,7 @@ SOURCES = {
     "Fluent Emoji, flat (npm `@iconify-json/fluent-emoji-flat`), Microsoft": "MIT",
     "Noto Emoji (npm `@iconify-json/noto`), Google": "Apache-2.0",
     "Twemoji (npm `@iconify-json/twemoji`), Twitter and contributors": "CC BY 4.0",
+    "Intel image classification: 600 photos of forests, glaciers, mountains and seas": "unstated",
 }
 CARDS: dict[str, dict[str, Any]] = {
     "quartet-clip": {
@@ -58,7 +59,7 @@ CARDS: dict[str, dict[str, Any]] = {
         "use": 'AutoModelForImageTextToText.from_pretrained("assets/models/quartet-vlm")\n'
         'AutoProcessor.from_pretrained("assets/models/quartet-vlm")\n'
         '# captions: the question "Describe the photo."; anything else is a question',
-        "sources": [0, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12],
+        "sources": [0, 2, 3, 5, 6, 7, 8, 13, 9, 10, 11, 12],
         "command": "make train-vlm",
         "cannot": "It names people, dogs and common outdoor scenes, and guesses clothes, places and small things; "
         "it can't read, reason or name anyone; answers to questions unlike those of its training are guesses. Much of what "

@@ -7,8 +7,11 @@ specks would do. Source: Mordvintsev et al., Inceptionism, 2015; Yin et al., Dre
 import json
 import math
 import random
+import re
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,11 +19,24 @@ from numpy.lib.format import open_memmap
 
 from tools.training import features
 from tools.training.aids import Names
+from tools.training.stickers import plural
+from tools.training.synthetic import telling, tidy
 
 COUNT, BATCH = 3000, 16
 STEPS, RATE, MARGIN = 45, 0.75, (2.0, 5.0)  # the class leads the next one by so much, in logits
 ROOMS = 0.15  # of the photos that dreams begin with
+WALKERS = (range(7, 25), range(33, 52), range(80, 101), range(127, 147), range(269, 300), range(330, 389))
+WALKING = [kind for kinds in WALKERS for kind in kinds]  # animals that do what dogs do in photos: birds to elephants
+ON_DOGS = 0.35  # of the dreams: one of these where a dog was
+BREEDS = "pup|retriever|greyhound|hound|terrier|poodle|collie|lab|shepherd|bulldog|corgi|husky|dalmatian"
 FILE = features.FOLDER / "dreams.npy"  # [COUNT, 112, 14, 14]; what they show and how many are done stands in a .json
+
+
+class Dream(NamedTuple):
+    """What it shows, one of ImageNet's classes, and the photo of Flickr8k that it began with (-1: a room)."""
+
+    kind: int
+    base: int
 
 
 def dream(tower: torch.nn.Module, photos: torch.Tensor, kinds: list[int], rng: random.Random) -> torch.Tensor:
@@ -39,30 +55,44 @@ def dream(tower: torch.nn.Module, photos: torch.Tensor, kinds: list[int], rng: r
     return dreamt.detach()
 
 
-def seen() -> list[int]:
-    """The classes of the dreams that are done."""
-    return json.loads(FILE.with_suffix(".json").read_text("utf-8")) if FILE.exists() else []
+def seen() -> list[Dream]:
+    """The dreams that are done."""
+    return [Dream(*one) for one in json.loads(FILE.with_suffix(".json").read_text("utf-8"))] if FILE.exists() else []
+
+
+def retold(captions: Sequence[str], name: str) -> list[str]:
+    """The captions of a photo of a dog, of another animal; none of a photo of which fewer than three people say dog."""
+    said = [one for one in map(tidy, captions) if telling([one], r"dogs?\b") and not telling([one], BREEDS)]
+    named = [re.sub(r"\bdogs\b", plural(name), re.sub(r"\bdog\b", name, one)) for one in said]
+    return (
+        [re.sub(r"\ban?(?= ([aeiou])?)", lambda a: "an" if a[1] else "a", one) for one in named]
+        if len(said) > 2
+        else []
+    )
 
 
 def ensure(data: Path, names: Names) -> None:
     """Dreams of classes that `names` draws until there are `COUNT`; goes on where it stopped. Three quarters of an hour on one
     core, once."""
-    rng, kinds = random.Random(), names.some(COUNT)
     rows = features.rows(data / "flickr8k" / "captions.jsonl")
     bases = [i for i, row in enumerate(rows) if row["split"] == "train"]
+    dogs = [i for i in bases if retold(rows[i]["captions"], "dog")]
     photos, rooms = features.load("halfway", "flickr8k", "crop"), features.load("halfway", "daquar", "plain")
     last = len(rooms) - 100  # of them the training leaves out
-    tower = features.tower(classifier=True)
+    tower, rng = features.tower(classifier=True), names.rng
     done = seen()
     kept = open_memmap(FILE, "r+" if done else "w+", np.float16, (COUNT, *features.HALFWAY))
     start, before = time.time(), len(done)
     while len(done) < COUNT:
         rng.seed(len(done))
+        new = [Dream(kind, -1 if rng.random() < ROOMS else rng.choice(bases)) for kind in names.some(BATCH)]
+        new = [Dream(rng.choice(WALKING), rng.choice(dogs)) if rng.random() < ON_DOGS else one for one in new]
         at = slice(len(done), len(done) + BATCH)
-        some = [photos[rng.choice(bases)] if rng.random() > ROOMS else rooms[rng.randrange(last)] for _ in kinds[at]]
-        kept[at] = dream(tower, torch.from_numpy(np.stack(some)).float(), kinds[at], rng).numpy()
+        new = new[: COUNT - len(done)]
+        some = [rooms[rng.randrange(last)] if base < 0 else photos[base] for _, base in new]
+        kept[at] = dream(tower, torch.from_numpy(np.stack(some)).float(), [one.kind for one in new], rng).numpy()
         kept.flush()
-        done += kinds[at]
+        done += new
         FILE.with_suffix(".json").write_text(json.dumps(done), "utf-8")
         if len(done) % (BATCH * 20) == 0:
             print(f"{len(done)} dreams, {(time.time() - start) / (len(done) - before):.2f} s each", flush=True)

@@ -30,7 +30,7 @@ VIEWS = {  # what is kept of which tower
     "tuned": ["flickr8k-plain", "cifar10-plain", "imagenette-plain", "intel_scenes-plain", "flickr8k-small", "flickr8k-crop",
               "daquar-plain", "daquar-crop"],
     "halfway": ["flickr8k-plain", "daquar-plain", "easy_vqa-plain", "flickr8k-crop", "daquar-crop", "flickr8k-crop2",
-                "imagenette-plain", "cifar10-plain"],
+                "imagenette-plain", "cifar10-plain", "intel_scenes-plain", "flickr8k-crop3", "flickr8k-crop4"],
 }  # fmt: skip
 BATCH = 16
 

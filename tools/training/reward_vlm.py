@@ -51,7 +51,8 @@ class Reward:
         spoken = {i: [self.words(one) for one in five] for i, five in captions.items()}
         self.frequency = Counter(g for five in spoken.values() for g in {g for one in five for g in self.ngrams(one)})
         self.most = math.log(len(spoken))
-        self.references = {i: [self.vector(one) for one in five] for i, five in spoken.items()}
+        self.references: dict[int, list[Vector]] = {}
+        self.add(captions)
 
     @staticmethod
     def words(caption: str) -> list[str]:
@@ -60,6 +61,10 @@ class Reward:
     @staticmethod
     def ngrams(words: list[str]) -> Counter[tuple[str, ...]]:
         return Counter(tuple(words[i : i + n]) for n in range(1, 5) for i in range(len(words) - n + 1))
+
+    def add(self, captions: dict[int, list[str]]) -> None:
+        """More pictures, without a change to how much words count."""
+        self.references |= {i: [self.vector(self.words(one)) for one in some] for i, some in captions.items() if some}
 
     def vector(self, words: list[str]) -> Vector:
         weights: list[dict[tuple[str, ...], float]] = [{}, {}, {}, {}]
@@ -122,21 +127,24 @@ def held_out(model: FastVlmForConditionalGeneration, tokenizer: Tokenizer, data:
     return float(scorer(data).cider_d(said, {str(i): captions[i]["captions"] for i in held})[0])
 
 
+def named(name: str, caption: str) -> float:
+    return float(len(re.findall(rf"\b{re.escape(name)}\b", caption)) == 1)
+
+
 def rewarded(run: Run, reward: Reward, question: list[int], rng: random.Random) -> tuple[torch.Tensor, float]:
     """The loss that makes captions better than the other samples of their photo likelier, and the mean reward of photos.
-    What is dreamt has no captions: there it is worth one to name it, once."""
+    A dream of an animal where a dog was has the photo's captions; of others it is worth one to name it, once."""
     source = run.source
     chosen, dreamt = source.next_photos(PHOTOS), rng.sample(range(len(source.dreamt)), DREAMS)
     seen = [*(rng.choice(source.flickr)[i] for i in chosen), *(source.dreams[i] for i in dreamt)]
     halfway = features.moved(torch.from_numpy(np.stack(seen)).float(), rng)
     drawn = write(run.model, halfway, question, SAMPLES)
     said = [[run.tokenizer.decode(line) for line in lines] for lines in drawn]
-    named = [re.compile(rf"\b{re.escape(source.names.common[source.dreamt[i]])}\b") for i in dreamt]
+    told = [*chosen, *(-1 - i for i in dreamt)]
     worth = torch.tensor(
-        [[reward(i, one) for one in lines] for i, lines in zip(chosen, said[:PHOTOS], strict=True)]
-        + [
-            [float(len(name.findall(one)) == 1) for one in lines]
-            for name, lines in zip(named, said[PHOTOS:], strict=True)
+        [
+            [reward(i, one) if i in reward.references else named(source.dreamt[-1 - i][1], one) for one in lines]
+            for i, lines in zip(told, said, strict=True)
         ]
     )  # [photos and dreams, samples]
     better = (worth - worth.mean(1, keepdim=True)) * SAMPLES / (SAMPLES - 1)  # than the mean of the others
@@ -158,6 +166,7 @@ def train(data: Path, minutes: float, out: Path, start: Path, rate: float, seed:
     run = Run(data, FOLDER / "vlm-reward.pt", start)
     run.source.seed(seed + run.step)
     reward, question = Reward(run.source.captions), run.tokenizer.encode(DESCRIBE).ids
+    reward.add({-1 - i: told for i, told in enumerate(run.source.retold)})
     rng, found = random.Random(seed + run.step), []
 
     def better() -> FastVlmForConditionalGeneration:

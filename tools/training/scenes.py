@@ -53,20 +53,21 @@ class Scenes:
     def pair_held(self, a: str, b: str) -> bool:
         return (sum(map(ord, a)) + sum(map(ord, b))) % 10 == 3
 
-    def thing(self) -> Thing:
+    def thing(self, alone: bool = False) -> Thing:
+        """`alone`: among no others, so that "what is this?" is asked, which has one answer: its usual name."""
         rng = self.rng
         icon = rng.choice(self.common if self.common and rng.random() < 0.7 else self.icons)
         plain = [name for name in self.names[icon] if not set(name.split()) & {*PAINTS, "white", "gold"}]
         if plain and (self.part == "colours" or rng.random() < 0.5):
             paints = [paint for paint in PAINTS if held_out(icon, paint) == (self.part == "colours")]
             if paints:
-                return Thing(icon, plain[0] if rng.random() < 0.7 else rng.choice(plain), rng.choice(paints))
+                return Thing(icon, plain[0] if alone or rng.random() < 0.7 else rng.choice(plain), rng.choice(paints))
         return Thing(icon, plain[0] if plain else self.names[icon][0])
 
     def kinds(self, n: int) -> list[Thing]:
         """`n` different things."""
         while True:
-            drawn = [self.thing() for _ in range(n)]
+            drawn = [self.thing(alone=n == 1) for _ in range(n)]
             icons, names = {thing.icon for thing in drawn}, {thing.name for thing in drawn}
             held = any(self.pair_held(a.icon, b.icon) for i, a in enumerate(drawn) for b in drawn[:i])
             if len(icons) == len(names) == n and (

@@ -46,6 +46,21 @@ DONE_TO = {  # what people do to things that captions name
     "riding": words("bike bicycle horse skateboard wave scooter motorcycle surfboard swing bull unicycle"),
     "sitting on": words("bench chair couch rock step table bed wall fence floor sidewalk"),
 }
+# What people would hardly leave out of five captions, and with what words beside its own they may mean it.
+SALIENT = dict.fromkeys(words(
+    "dog cat bird cow sheep elephant duck guitar umbrella flag tent bridge fountain train bus balloon microphone kayak "
+    "skateboard frisbee swing tunnel trampoline statue bench airplane tractor ladder wheelchair"
+), "") | {
+    "horse": "rodeo|bull|cowboy|bronc|pony|jockey", "car": "vehicle|street|road|rac|traffic|parking", "truck": "vehicle|jeep|suv",
+    "bike": "bicy|cycl|motor|bmx", "bicycle": "bik|cycl|bmx", "motorcycle": "bik|dirt|motor|rider|rac", "boat": "canoe|kayak|raft|sail|ship|paddl|row",
+    "snowboard": "ski|snow", "surfboard": "surf|wave|board", "football": "ball|team|player", "basketball": "ball|team|player",
+    "tennis racket": "tennis|rac", "couch": "sofa|seat|chair|bed", "bed": "couch|sleep|pillow|lying", "pool": "swim|water|div",
+    "beach": "sand|shore|ocean|sea|wave|water|coast", "snow": "ski|sled|ice|icy|winter|white", "ocean": "sea|wave|surf|beach|water|shore",
+    "mountain": "cliff|rock|hill|ski|climb|peak|canyon|snow|hik", "crowd": "people|spectator|fans|audience|group|watch|stadium",
+    "baby": "infant|toddler|child|kid|little|young", "waterfall": "water|stream|river", "helmet": "rid|bik|motor|climb|football|hockey|ski|hat|bull|rac|player",
+    "sunglasses": "glasses|goggles|shades", "camera": "photo|pictur|film|video|pos|tak", "stairs": "step|climb", "flowers": "garden|field|plant",
+    "stick": "branch|wood|hockey|mouth", "ladder": "climb", "cake": "birthday|food|eat|party", "book": "read|paper|writ",
+}  # fmt: skip
 STILL = {*words("standing sitting lying sleeping kneeling")}
 MOVING = {*words("running jumping walking riding swimming climbing skiing surfing skateboarding dancing")}
 SPORTS = {  # how words of captions start, and the sport
@@ -82,6 +97,14 @@ def whether(thing: str, rng: random.Random, many: bool = False) -> str:
 def colours(noun: str, text: str) -> set[str]:
     """All that a thing is said to be: "a red and white shirt" has two."""
     return {colour for colour in COLOURS if re.search(rf"\b{colour} (?:and \w+ )?(?:\w+ )?{noun}\b", text)}
+
+
+def salient(captions: list[str]) -> tuple[list[str], list[str]]:
+    """What of `SALIENT` is in the photo, as two captions say, and what is not, as none says anything like it."""
+    said = [tidy(caption) for caption in captions]
+    there = [thing for thing in SALIENT if telling(said, rf"{thing}s?\b") >= 2]
+    like = {thing: rf"{thing[:4]}|{others}" if others else thing[:4] for thing, others in SALIENT.items()}
+    return there, [thing for thing in SALIENT if not telling(said, like[thing])]
 
 
 def questions(captions: list[str], rng: random.Random) -> list[tuple[str, str]]:
@@ -188,7 +211,11 @@ def of_one(who: str, text: str, rng: random.Random) -> list[tuple[str, str]]:
 
 
 def some(thing: str) -> str:
-    return thing if thing.endswith("s") and thing != "dress" else article(thing)
+    return thing if thing == "snow" or many(thing) else article(thing)
+
+
+def many(thing: str) -> bool:
+    return thing.endswith("s") and thing not in ("dress", "bus")
 
 
 def follow_ups(captions: list[str], rng: random.Random) -> list[list[tuple[str, str]]]:

@@ -39,7 +39,7 @@ from tools.training.features import CELLS, FOLDER, rows
 from tools.training.precision import autocast, muon
 from tools.training.scenes import DESCRIBE, WORDS, Exchange, Scene, Scenes
 from tools.training.stickers import PAINTS, Thing, plural
-from tools.training.synthetic import follow_ups, questions, tidy
+from tools.training.synthetic import follow_ups, many, questions, salient, some, tidy, whether
 
 WIDTH, LAYERS, HEADS, VOCABULARY, LONGEST = 256, 4, 4, 5000, 512
 LOOKING = (1, 2)  # layers in which names look at their things
@@ -63,7 +63,8 @@ ASKED, TAUGHT = 30, 0.5  # questions about a blur, and how many of them are answ
 HIDDEN = 0.1  # of a photo's cells and of the answers' words: else the training captions are learnt by heart
 AVERAGED = 0.997  # of the average of weights stays at each step
 HELD_EASY, HELD_DAQUAR, HELD_VQA = 400, 100, 3000  # pictures, pictures, questions kept out of training
-CROPS = ("plain", "crop", "crop2")
+WITHOUT_PEOPLE = "bird cat deer dog frog forest glacier mountain sea".split()
+CROPS = ("plain", "crop", "crop2", "crop3", "crop4")
 
 
 # ---- data -----------------------------------------------------------------------------------------------------------
@@ -127,6 +128,7 @@ class Source:
         captions = rows(data / "flickr8k" / "captions.jsonl")
         self.captions = {i: row["captions"] for i, row in enumerate(captions) if row["split"] == "train"}
         self.photos = list(self.captions)
+        self.salient = {i: salient(five) for i, five in self.captions.items()}
         self.flickr = [features.load("halfway", "flickr8k", view) for view in CROPS]
         easy, places = easy_vqa(data), features.names(data, "easy_vqa")
         self.easy = {i: easy[name] for i, name in enumerate(places[:-HELD_EASY]) if name in easy}
@@ -144,10 +146,15 @@ class Source:
         self.queue: list[int] = []
         self.names = Names(data, [said for row in asked for said in row["answers"]], self.rng)
         self.classifier = features.tower(classifier=True).classifier
-        self.dreams, self.dreamt = np.load(dreams.FILE, mmap_mode="r"), dreams.seen()
+        self.dreams = np.load(dreams.FILE, mmap_mode="r")
+        self.dreamt = [(kind, self.names.common[kind], base) for kind, base in dreams.seen()]
+        self.retold = [
+            dreams.retold(self.captions[base], name) if kind in dreams.WALKING and base in self.captions else []
+            for kind, name, base in self.dreamt
+        ]
         self.pooled = {kind: torch.from_numpy(features.load("means", kind, "plain")) for kind in ("flickr8k", "daquar")}
-        self.named = [(features.load("halfway", kind, "plain"), i, name) for kind in ("imagenette", "cifar10")
-                      for i, name in enumerate(labels(data, kind))]  # fmt: skip
+        self.named = [(features.load("halfway", kind, "plain"), i, name) for kind in ("imagenette", "cifar10", "intel_scenes")
+                      for i, name in enumerate(labels(data, kind)) if name not in ("street", "buildings")]  # fmt: skip
 
     def seed(self, seed: int) -> None:
         self.rng.seed(seed)
@@ -162,6 +169,14 @@ class Source:
             self.queue = self.rng.sample(self.photos, len(self.photos))
         taken, self.queue = self.queue[:n], self.queue[n:]
         return taken
+
+    def presence(self, photo: int) -> list[Exchange]:
+        """Whether there is what this photo shows, and what another one does: each thing is as often there as not."""
+        rng, (there, absent) = self.rng, self.salient[photo]
+        others = [thing for other in rng.sample(self.photos, 8) for thing in self.salient[other][0] if thing in absent]
+        asked = [(thing, "yes") for thing in rng.sample(there, min(1, len(there)))]
+        asked += [(thing, "no") for thing in others[: len(asked) or rng.random() < 0.1]]
+        return [(whether(some(thing), rng, many(thing)), answer) for thing, answer in asked]
 
     def batch(self, kind: str) -> Batch:
         rng = self.rng
@@ -189,7 +204,7 @@ class Source:
                 [[(DESCRIBE, tidy(c))] for c in self.captions[i] if kind == "flickr8k"]
                 + chained(questions(self.captions[i], rng)[: 6 if kind == "flickr8k" else None], rng)
                 + follow_ups(self.captions[i], rng)
-                + chained(self.names.presence(view, " ".join(self.captions[i]).lower()), rng)
+                + chained(self.names.presence(view, " ".join(self.captions[i]).lower()) + self.presence(i), rng)
                 for i, view in zip(chosen, opinion, strict=True)
             ]
         elif kind == "easy_vqa":
@@ -199,18 +214,19 @@ class Source:
             chosen = rng.sample(list(self.rooms), BATCH)
             seen = [rng.choice(self.room_views)[i] for i in chosen]
             opinion = self.opinion(kind, chosen)
-            talks = [chained(rng.sample(self.rooms[i], min(12, len(self.rooms[i]))), rng) for i in chosen]
+            talks = [chained(rng.sample(self.rooms[i], min(12, len(self.rooms[i]))) + nobody(rng), rng) for i in chosen]
         elif kind == "named":
             few = rng.sample(self.named, BATCH)
-            seen, talks = [photos[i] for photos, i, _ in few], [self.names.talks(name) for *_, name in few]
+            seen = [photos[i] for photos, i, _ in few]
+            talks = [self.names.talks(name) + [nobody(rng)] * (name in WITHOUT_PEOPLE) for *_, name in few]
         elif kind == "dreams":
             chosen = rng.sample(range(len(self.dreamt)), 2 * BATCH)
             seen = [self.dreams[i] for i in chosen]
             with torch.no_grad():
                 means = features.upper(self.tower, torch.from_numpy(np.stack(seen)).float()).mean(1)
                 opinion = self.classifier(means).softmax(-1)
-            called = [self.names.common[self.dreamt[i]] for i in chosen]
-            talks = [self.names.talks(name, self.dreamt[i]) for name, i in zip(called, chosen, strict=True)]
+            called = [self.dreamt[i][1] for i in chosen]
+            talks = [self.names.talks(self.dreamt[i][1], self.dreamt[i][0], self.retold[i]) for i in chosen]
         else:  # questions without a photo are asked about a blur: the mean of some photos
             seen = [
                 np.mean([self.flickr[0][i] for i in rng.sample(self.photos, rng.randint(2, 6))], 0)
@@ -229,7 +245,7 @@ class Source:
 
 
 def labels(data: Path, kind: str) -> list[str]:
-    """What each photo of Imagenette or CIFAR-10 shows, in the order of its features, as people say it."""
+    """What each photo of Imagenette, CIFAR-10 or Intel's scenes shows, in the order of its features, as people say it."""
     if kind == "cifar10":
         file = np.load(data / "cifar10" / "cifar10_dev.npz", allow_pickle=False)
         said = {"automobile": "car"}
@@ -237,6 +253,11 @@ def labels(data: Path, kind: str) -> list[str]:
     truth = {row["image"]: row["label"] for row in rows(data / kind / "labels.jsonl")}
     said = {"tench": "fish", "English springer": "dog", "chain saw": "chainsaw", "garbage truck": "truck"}
     return [said.get(truth[name], truth[name].lower()) for name in features.names(data, kind)]
+
+
+def nobody(rng: random.Random) -> list[Exchange]:
+    """What is true of photos of rooms for sale, of wild animals and of landscapes, and of hardly any photo of Flickr8k."""
+    return [(whether(*rng.choice((("people", rng, True), ("a person", rng), ("a man", rng), ("a woman", rng)))), "no")]
 
 
 def agreed(captions: list[str]) -> str:
