@@ -163,9 +163,11 @@ class Names:
         """Of a photo of one thing, of which only its common name is known, and perhaps its class and some `captions`."""
         rng = self.rng
         others = [name for name in self.seen if not {*self.classes[name]} & {*self.classes.get(common, ())}]
+        described = rng.sample(captions, min(2, len(captions)))
+        described += [f"a photo of {article(common)}"] * (CAPTIONED - len(described))
         out = [
             [(rng.choice(("what is this?", "what is in the photo?", "what is in the picture?")), common)],
-            *([[(DESCRIBE, one)] for one in captions] or [[(DESCRIBE, f"a photo of {article(common)}")]] * CAPTIONED),
+            *[[(DESCRIBE, one)] for one in described],
             [(whether(article(common), rng), "yes")],
             [(whether(article(rng.choice(others)), rng), "no")],
         ]

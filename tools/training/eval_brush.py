@@ -302,16 +302,17 @@ def _sheet(path: Path) -> None:
 
 def _settings(path: Path) -> None:
     """What a setting does, the others as they are: a row for each."""
-    values: dict[str, tuple[str, Sequence[Any]]] = {
-        "seed": ("a car", range(7)),
-        "guidance": ("a green frog", (0, 1, 2, 3, 5, 8, 12)),
-        "steps": ("a butterfly", (2, 4, 8, 12, 20, 30, 50)),
-        "negative": ("a bird", ("", *list(PAINTS)[:6])),
-    }
+    values: list[tuple[str, str, Sequence[Any]]] = [
+        ("seed", "a car", range(7)),
+        ("seed", "a fish", range(7)),
+        ("guidance", "a green frog", (0, 1, 2, 3, 5, 8, 12)),
+        ("steps", "a butterfly", (2, 4, 8, 12, 20, 30, 50)),
+        ("negative", "a car", ("", *list(PAINTS)[:6])),
+    ]
     side, line = SIZE // 2, 20
     canvas = PIL.Image.new("RGB", (7 * side, len(values) * (side + line)), "white")
     pen = PIL.ImageDraw.Draw(canvas)
-    for row, (name, (prompt, shown)) in enumerate(values.items()):
+    for row, (name, prompt, shown) in enumerate(values):
         for column, value in enumerate(shown):
             picture = generate.run(prompt, **{"seed": 2, name: value}).pictures[0]
             x, y = column * side, row * (side + line)

@@ -51,8 +51,7 @@ class Reward:
         spoken = {i: [self.words(one) for one in five] for i, five in captions.items()}
         self.frequency = Counter(g for five in spoken.values() for g in {g for one in five for g in self.ngrams(one)})
         self.most = math.log(len(spoken))
-        self.references: dict[int, list[Vector]] = {}
-        self.add(captions)
+        self.references = {i: [self.vector(one) for one in five] for i, five in spoken.items()}
 
     @staticmethod
     def words(caption: str) -> list[str]:
@@ -61,10 +60,6 @@ class Reward:
     @staticmethod
     def ngrams(words: list[str]) -> Counter[tuple[str, ...]]:
         return Counter(tuple(words[i : i + n]) for n in range(1, 5) for i in range(len(words) - n + 1))
-
-    def add(self, captions: dict[int, list[str]]) -> None:
-        """More pictures, without a change to how much words count."""
-        self.references |= {i: [self.vector(self.words(one)) for one in some] for i, some in captions.items() if some}
 
     def vector(self, words: list[str]) -> Vector:
         weights: list[dict[tuple[str, ...], float]] = [{}, {}, {}, {}]
@@ -133,19 +128,16 @@ def named(name: str, caption: str) -> float:
 
 def rewarded(run: Run, reward: Reward, question: list[int], rng: random.Random) -> tuple[torch.Tensor, float]:
     """The loss that makes captions better than the other samples of their photo likelier, and the mean reward of photos.
-    A dream of an animal where a dog was has the photo's captions; of others it is worth one to name it, once."""
+    What is dreamt has no captions: there it is worth one to name it, once."""
     source = run.source
     chosen, dreamt = source.next_photos(PHOTOS), rng.sample(range(len(source.dreamt)), DREAMS)
     seen = [*(rng.choice(source.flickr)[i] for i in chosen), *(source.dreams[i] for i in dreamt)]
     halfway = features.moved(torch.from_numpy(np.stack(seen)).float(), rng)
     drawn = write(run.model, halfway, question, SAMPLES)
     said = [[run.tokenizer.decode(line) for line in lines] for lines in drawn]
-    told = [*chosen, *(-1 - i for i in dreamt)]
     worth = torch.tensor(
-        [
-            [reward(i, one) if i in reward.references else named(source.dreamt[-1 - i][1], one) for one in lines]
-            for i, lines in zip(told, said, strict=True)
-        ]
+        [[reward(i, one) for one in lines] for i, lines in zip(chosen, said[:PHOTOS], strict=True)]
+        + [[named(source.dreamt[i][1], one) for one in lines] for i, lines in zip(dreamt, said[PHOTOS:], strict=True)]
     )  # [photos and dreams, samples]
     better = (worth - worth.mean(1, keepdim=True)) * SAMPLES / (SAMPLES - 1)  # than the mean of the others
     weights = [
@@ -166,7 +158,6 @@ def train(data: Path, minutes: float, out: Path, start: Path, rate: float, seed:
     run = Run(data, FOLDER / "vlm-reward.pt", start)
     run.source.seed(seed + run.step)
     reward, question = Reward(run.source.captions), run.tokenizer.encode(DESCRIBE).ids
-    reward.add({-1 - i: told for i, told in enumerate(run.source.retold)})
     rng, found = random.Random(seed + run.step), []
 
     def better() -> FastVlmForConditionalGeneration:
