@@ -19,7 +19,7 @@ from numpy.lib.format import open_memmap
 
 from tools.training import features
 from tools.training.aids import Names
-from tools.training.stickers import plural
+from tools.training.stickers import article, plural
 from tools.training.synthetic import telling, tidy
 
 COUNT, BATCH = 3000, 16
@@ -63,12 +63,9 @@ def seen() -> list[Dream]:
 def retold(captions: Sequence[str], name: str) -> list[str]:
     """The captions of a photo of a dog, of another animal; none of a photo of which fewer than three people say dog."""
     said = [one for one in map(tidy, captions) if telling([one], r"dogs?\b") and not telling([one], BREEDS)]
-    named = [re.sub(r"\bdogs\b", plural(name), re.sub(r"\bdog\b", name, one)) for one in said]
-    return (
-        [re.sub(r"\ban?(?= ([aeiou])?)", lambda a: "an" if a[1] else "a", one) for one in named]
-        if len(said) > 2
-        else []
-    )
+    for old, new in ((r"\ba dog\b", article(name)), (r"\bdog\b", name), (r"\bdogs\b", plural(name))):
+        said = [re.sub(old, new, one) for one in said]
+    return said if len(said) > 2 else []
 
 
 def ensure(data: Path, names: Names) -> None:
@@ -87,8 +84,7 @@ def ensure(data: Path, names: Names) -> None:
         rng.seed(len(done))
         new = [Dream(kind, -1 if rng.random() < ROOMS else rng.choice(bases)) for kind in names.some(BATCH)]
         new = [Dream(rng.choice(WALKING), rng.choice(dogs)) if rng.random() < ON_DOGS else one for one in new]
-        at = slice(len(done), len(done) + BATCH)
-        new = new[: COUNT - len(done)]
+        new, at = new[: COUNT - len(done)], slice(len(done), len(done) + BATCH)
         some = [rooms[rng.randrange(last)] if base < 0 else photos[base] for _, base in new]
         kept[at] = dream(tower, torch.from_numpy(np.stack(some)).float(), [one.kind for one in new], rng).numpy()
         kept.flush()

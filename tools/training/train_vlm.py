@@ -147,11 +147,10 @@ class Source:
         self.names = Names(data, [said for row in asked for said in row["answers"]], self.rng)
         self.classifier = features.tower(classifier=True).classifier
         self.dreams = np.load(dreams.FILE, mmap_mode="r")
-        self.dreamt = [(kind, self.names.common[kind], base) for kind, base in dreams.seen()]
-        self.retold = [
-            dreams.retold(self.captions[base], name) if kind in dreams.WALKING and base in self.captions else []
-            for kind, name, base in self.dreamt
-        ]
+        self.dreamt: list[tuple[int, str, list[str]]] = []  # class, its common name, captions that are known
+        for kind, base in dreams.seen():
+            name, known = self.names.common[kind], base >= 0 and kind in dreams.WALKING
+            self.dreamt.append((kind, name, dreams.retold(self.captions[base], name) if known else []))
         self.pooled = {kind: torch.from_numpy(features.load("means", kind, "plain")) for kind in ("flickr8k", "daquar")}
         self.named = [(features.load("halfway", kind, "plain"), i, name) for kind in ("imagenette", "cifar10", "intel_scenes")
                       for i, name in enumerate(labels(data, kind)) if name not in ("street", "buildings")]  # fmt: skip
@@ -226,7 +225,7 @@ class Source:
                 means = features.upper(self.tower, torch.from_numpy(np.stack(seen)).float()).mean(1)
                 opinion = self.classifier(means).softmax(-1)
             called = [self.dreamt[i][1] for i in chosen]
-            talks = [self.names.talks(self.dreamt[i][1], self.dreamt[i][0], self.retold[i]) for i in chosen]
+            talks = [self.names.talks(name, kind, told) for kind, name, told in (self.dreamt[i] for i in chosen)]
         else:  # questions without a photo are asked about a blur: the mean of some photos
             seen = [
                 np.mean([self.flickr[0][i] for i in rng.sample(self.photos, rng.randint(2, 6))], 0)
@@ -256,7 +255,7 @@ def labels(data: Path, kind: str) -> list[str]:
 
 
 def nobody(rng: random.Random) -> list[Exchange]:
-    """What is true of photos of rooms for sale, of wild animals and of landscapes, and of hardly any photo of Flickr8k."""
+    """What is true of photos of rooms, of animals and of landscapes, and of hardly any of Flickr8k's without a dog."""
     return [(whether(*rng.choice((("people", rng, True), ("a person", rng), ("a man", rng), ("a woman", rng)))), "no")]
 
 
