@@ -12,6 +12,7 @@ from PIL.Image import Image, fromarray
 from tokenizers import Tokenizer
 
 from tools.training import dreams, precision, priors
+from tools.training.blend import blend
 from tools.training.features import LOWER_BLOCKS, moved, upper
 from tools.training.scenes import Scene as Seen
 from tools.training.stickers import Art, Sampler, Scene, Thing, nearest_paint
@@ -66,6 +67,12 @@ def test_captions_of_a_dog_are_retold_of_another_animal_with_its_article() -> No
     told = dreams.retold(["A dog runs .", "a black dog and an old dog", "Two dogs", "a poodle with a dog"], "elephant")
     assert told == ["an elephant runs", "a black elephant and an old elephant", "two elephants"]
     assert not dreams.retold(["A dog runs .", "a black dog", "a brown animal"], "bear")
+
+
+def test_a_blend_is_the_mean_of_weights_by_their_shares() -> None:
+    low, high = ({"w": torch.full((2,), value), "n": torch.tensor(3)} for value in (1.0, 4.0))
+    found = blend([(low, 1), (high, 2)])
+    assert found["w"].tolist() == [3.0, 3.0] and found["n"] == 3
 
 
 def test_words_alone_answer_what_follows_from_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
