@@ -69,8 +69,8 @@ def retold(captions: Sequence[str], name: str) -> list[str]:
 
 
 def ensure(data: Path, names: Names) -> None:
-    """Dreams of classes that `names` draws until there are `COUNT`; goes on where it stopped. Three quarters of an hour on one
-    core, once."""
+    """Dreams of classes that `names` draws, and of `WALKING` animals where a dog was, until there are `COUNT`; goes on where it
+    stopped. Three quarters of an hour on one core, once."""
     rows = features.rows(data / "flickr8k" / "captions.jsonl")
     bases = [i for i, row in enumerate(rows) if row["split"] == "train"]
     dogs = [i for i in bases if retold(rows[i]["captions"], "dog")]

@@ -49,7 +49,7 @@ DONE_TO = {  # what people do to things that captions name
 # What people would hardly leave out of five captions, and with what words beside its own they may mean it.
 SALIENT = dict.fromkeys(words(
     "dog cat bird cow sheep elephant duck guitar umbrella flag tent bridge fountain train bus balloon microphone kayak "
-    "skateboard frisbee swing tunnel trampoline statue bench airplane tractor ladder wheelchair"
+    "skateboard frisbee swing tunnel trampoline statue bench airplane tractor wheelchair"
 ), "") | {
     "horse": "rodeo|bull|cowboy|bronc|pony|jockey", "car": "vehicle|street|road|rac|traffic|parking", "truck": "vehicle|jeep|suv",
     "bike": "bicy|cycl|motor|bmx", "bicycle": "bik|cycl|bmx", "motorcycle": "bik|dirt|motor|rider|rac", "boat": "canoe|kayak|raft|sail|ship|paddl|row",
@@ -103,7 +103,7 @@ def salient(captions: list[str]) -> tuple[list[str], list[str]]:
     """What of `SALIENT` is in the photo, as two captions say, and what is not, as none says anything like it."""
     said = [tidy(caption) for caption in captions]
     there = [thing for thing in SALIENT if telling(said, rf"{thing}s?\b") >= 2]
-    like = {thing: rf"{thing[:4]}|{others}" if others else thing[:4] for thing, others in SALIENT.items()}
+    like = {thing: "|".join(filter(None, (thing[:4], others))) for thing, others in SALIENT.items()}
     return there, [thing for thing in SALIENT if not telling(said, like[thing])]
 
 
