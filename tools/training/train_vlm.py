@@ -33,7 +33,7 @@ from transformers import (
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from pipelines.device import pick
-from tools.training import dreams, features, priors
+from tools.training import detector, dreams, features, priors
 from tools.training.aids import Aids, Names, covers, spoken, told
 from tools.training.features import CELLS, FOLDER, rows
 from tools.training.precision import autocast, muon
@@ -56,7 +56,7 @@ TEMPLATE = (
 )
 SHARES = {  # of the steps
     "flickr8k": 0.22, "asked": 0.1, "stickers": 0.24, "places": 0.03, "counts": 0.06, "cells": 0.02, "easy_vqa": 0.03, "daquar": 0.05,
-    "vqa_text": 0.15, "named": 0.05, "dreams": 0.1,
+    "vqa_text": 0.13, "named": 0.05, "people": 0.02, "dreams": 0.1,
 }  # fmt: skip
 BATCH, PEAK, PEAK_TOWER = 8, 1e-3, 2e-4
 ASKED, TAUGHT = 30, 0.5  # questions about a blur, and how many of them are answered as their words alone tell
@@ -64,6 +64,8 @@ HIDDEN = 0.1  # of a photo's cells and of the answers' words: else the training 
 AVERAGED = 0.997  # of the average of weights stays at each step
 HELD_EASY, HELD_DAQUAR, HELD_VQA = 400, 100, 3000  # pictures, pictures, questions kept out of training
 WITHOUT_PEOPLE = "bird cat deer dog frog forest glacier mountain sea".split()
+HELD_PEOPLE = 10  # one in so many photos of Imagenette and of Intel's scenes is kept out where people are counted
+PEOPLE = (0.35, 0.25, 0.2, 0.12, 0.06, 0.02)  # how often photos with so many of them are shown
 CROPS = ("plain", "crop", "crop2", "crop3", "crop4")
 
 
@@ -155,6 +157,18 @@ class Source:
         self.named = [(features.load("halfway", kind, "plain"), i, name) for kind in ("imagenette", "cifar10", "intel_scenes")
                       for i, name in enumerate(labels(data, kind)) if name not in ("street", "buildings")]  # fmt: skip
 
+        self.people: dict[int, list[tuple[np.ndarray, int]]] = {}  # photos by how many a detector counts
+        held = {name: range(0, 10_000, HELD_PEOPLE) for name in ("imagenette", "intel_scenes")}
+        for name in ("flickr8k", "daquar", *held):
+            photos = features.load("halfway", name, "plain")
+            for i, number in enumerate(map(detector.people, detector.found(data, name))):
+                if name == "flickr8k":  # captions know better of photos without any
+                    learnt = i in self.captions and number != 0
+                else:
+                    learnt = i in self.rooms if name == "daquar" else i not in held[name]
+                if learnt and number is not None and number < len(PEOPLE):
+                    self.people.setdefault(number, []).append((photos, i))
+
     def seed(self, seed: int) -> None:
         self.rng.seed(seed)
         self.scenes.rng.seed(seed)
@@ -218,6 +232,11 @@ class Source:
             few = rng.sample(self.named, BATCH)
             seen = [photos[i] for photos, i, _ in few]
             talks = [self.names.talks(name) + [nobody(rng)] * (name in WITHOUT_PEOPLE) for *_, name in few]
+        elif kind == "people":
+            numbers = rng.choices(list(self.people), [PEOPLE[n] for n in self.people], k=2 * BATCH)
+            shown = [rng.choice(self.people[n]) for n in numbers]
+            seen = [photos[i, :, :, :: rng.choice((1, -1))] for photos, i in shown]  # whole: cut, fewer might be there
+            talks = [chained(counted(n, rng), rng) for n in numbers]
         elif kind == "dreams":
             chosen = rng.sample(range(len(self.dreamt)), 2 * BATCH)
             seen = [self.dreams[i] for i in chosen]
@@ -257,6 +276,15 @@ def labels(data: Path, kind: str) -> list[str]:
 def nobody(rng: random.Random) -> list[Exchange]:
     """What is true of photos of rooms, of animals and of landscapes, and of hardly any of Flickr8k's without a dog."""
     return [(whether(*rng.choice((("people", rng, True), ("a person", rng), ("a man", rng), ("a woman", rng)))), "no")]
+
+
+def counted(number: int, rng: random.Random) -> list[Exchange]:
+    """What is asked where a detector counts so many people."""
+    asked = whether("people", rng, True) if number != 1 else whether("a person", rng)
+    if not number:
+        asked = rng.choice((asked, whether("a person", rng)))
+    how = rng.choice(("how many people are there?", "how many people are in the photo?", "how many people do you see?"))
+    return [(asked, "yes" if number else "no"), (how, str(number))][: 1 if not number and rng.random() < 0.7 else 2]
 
 
 def agreed(captions: list[str]) -> str:
