@@ -55,12 +55,13 @@ CARDS: dict[str, dict[str, Any]] = {
         "what": "A small vision-language model for captions and short answers, transformers' "
         "`FastVlmForConditionalGeneration`: EfficientNet-Lite0, whose upper part learned along, 49 image tokens, and a "
         "small Llama trained from nothing. What no caption tells of, a zebra or a pizza, it learned from photos that were changed "
-        "until the classifier saw it in them (`tools/training/dreams.py`); captions were rewarded by CIDEr-D (self-critical "
+        "until the classifier saw it in them (`tools/training/dreams.py`), and how many people there are from a detector's counts "
+        "(`tools/training/detector.py`); captions were rewarded by CIDEr-D (self-critical "
         "training). English.",
         "use": 'AutoModelForImageTextToText.from_pretrained("assets/models/quartet-vlm")\n'
         'AutoProcessor.from_pretrained("assets/models/quartet-vlm")\n'
         '# captions: the question "Describe the photo."; anything else is a question',
-        "sources": [0, 2, 3, 5, 6, 7, 8, 13, 9, 10, 11, 12],
+        "sources": [0, 2, 3, 5, 6, 7, 8, 13, 9, 10, 11, 12, 14],
         "command": "make train-vlm",
         "cannot": "It names people, dogs and common outdoor scenes, and guesses clothes, places and small things; "
         "it can't read, reason or name anyone; answers to questions unlike those of its training are guesses. Much of what "
