@@ -18,7 +18,7 @@ from tools.training.features import LOWER_BLOCKS, moved, upper
 from tools.training.scenes import Scene as Seen
 from tools.training.stickers import Art, Sampler, Scene, Thing, nearest_paint
 from tools.training.synthetic import colours, looked_for, salient
-from tools.training.train_brush import around_edges, asked, seams, spoilt
+from tools.training.train_brush import around_edges, asked, seams
 from tools.training.train_vlm import CELLS, NOTHING, Look, Looks, counted, encode, pack
 
 TOKENIZER = Tokenizer.from_file("assets/models/quartet-vlm/tokenizer.json")
@@ -127,18 +127,6 @@ def test_loose_things_are_tilted_small_and_large_and_never_cut() -> None:
     assert (drawn[:, [0, -1]] == 255).all() and (drawn[:, :, [0, -1]] == 255).all()
     with pytest.raises(ValueError, match="kite"):
         Sampler(art, more=["kite"])
-
-
-def test_coupled_scenes_are_mirrored_where_that_is_nearer_to_their_noise() -> None:
-    art, thing = TwoThings(), Thing("flag", "flag", x=0.3, size=0.5)
-    scenes = [Scene((thing,))] * 40 + [Scene((thing, thing), relation="above")] * 10
-    chance = torch.Generator()
-    clean, noisy, t = spoilt(scenes, art, 32, chance.manual_seed(3), coupled=True)
-    full = (noisy - (1 - t.view(-1, 1, 1, 1)) * clean) / t.view(-1, 1, 1, 1)
-    assert (((clean - clean.flip(-1)) * full).sum((1, 2, 3))[:40] > 0).all()
-    as_told, *_ = spoilt(scenes, art, 32, chance.manual_seed(3))
-    kept = (clean == as_told).all(-1).all(-1).all(-1)
-    assert 10 < kept[:40].sum() < 30 and kept[40:].all()
 
 
 def test_people_are_counted_only_where_the_detector_is_sure() -> None:

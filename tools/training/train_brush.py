@@ -37,7 +37,6 @@ SHARP = 0.5  # weight of the steps between pixels, squared and not
 SEAMS = 10.0  # … and of those at the edges of patches in addition, not squared; a third as much a pixel on
 LEVELS = 20  # of noise: the least is 1 / 20, as by less `PRXPixelPipeline` does not divide, and grain would stay
 LAST = 0.15  # share of scenes with as little noise as the last steps of a drawing have
-FIRST = 0.15  # … and with as much as the first ones, when it is decided where and which way round things are
 AROUND = set(  # words of prompts that say how, not what
     "a an the one and or with in on at of to from by for is are there it its this that some behind near "
     "sticker picture photo photograph image drawing draw drawn painting illustration icon emoji background show me please "
@@ -130,27 +129,15 @@ def sheet(pipe: PRXPixelPipeline, path: Path, prompts: list[str] = SHEET, column
     canvas.save(path)
 
 
-def spoilt(
-    scenes: list[Scene], art: Art, size: int, chance: torch.Generator | None = None, coupled: bool = False
-) -> tuple[torch.Tensor, ...]:
-    """The scenes drawn, [n, 3, size, size] in -1 to 1, the same with noise, and how much of it is noise, [n]. If `coupled`,
-    scenes of one kind are mirrored or not, whichever is nearer to their noise: it stays white, but which way round a thing
-    is comes from it, and the first steps need not draw both ways at once, of which guidance makes a melted one (a coupling
-    of noise and data: Pooladian et al., Multisample Flow Matching, 2023)."""
+def spoilt(scenes: list[Scene], art: Art, size: int, chance: torch.Generator | None = None) -> tuple[torch.Tensor, ...]:
+    """The scenes drawn, [n, 3, size, size] in -1 to 1, the same with noise, and how much of it is noise, [n]."""
     pixels = torch.from_numpy(np.stack([art.draw(scene, size) for scene in scenes]))
     clean = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
     t = torch.sigmoid(torch.randn(len(scenes), generator=chance) + 0.4)  # noise levels where the drawing is decided
     last = torch.rand(len(scenes), generator=chance) < LAST
     t = torch.where(last, 0.02 + 0.28 * torch.rand(len(scenes), generator=chance), t)
-    first = torch.rand(len(scenes), generator=chance) < FIRST
-    t = torch.where(first, 1 - 0.2 * torch.rand(len(scenes), generator=chance), t)
     share = t.view(-1, 1, 1, 1)
-    full = torch.randn(clean.shape, generator=chance)
-    if coupled:
-        alone = torch.tensor([not scene.relation for scene in scenes])
-        nearer = ((clean.flip(-1) - clean) * full).sum((1, 2, 3)) > 0
-        clean = torch.where((alone & nearer).view(-1, 1, 1, 1), clean.flip(-1), clean)
-    return clean, (1 - share) * clean + share * noise(size) * full, t
+    return clean, (1 - share) * clean + share * noise(size) * torch.randn(clean.shape, generator=chance), t
 
 
 def blurred(states: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -252,7 +239,7 @@ def train(options: argparse.Namespace) -> None:
     fixed = Sampler(art, options.mix, 1_000_003, **drawn_as)
     scenes = [fixed.scene() for _ in range(128)]
     told = texts([caption(scene, fixed.rng) for scene in scenes])
-    held = spoilt(scenes, art, options.size, torch.Generator().manual_seed(0), options.coupled), told
+    held = spoilt(scenes, art, options.size, torch.Generator().manual_seed(0)), told
     started = saved = drawn = time.time()
     first, losses, recent = step, [], 0.0
     while time.time() - started < options.minutes * 60:
@@ -263,8 +250,7 @@ def train(options: argparse.Namespace) -> None:
             group["lr"] = group["initial_lr"] * warm * cool
         scenes = [sampler.scene() for _ in range(options.batch)]
         words = [asked(scene, art.own_paint, rng) for scene in scenes]
-        spoiled = spoilt(scenes, art, options.size, coupled=options.coupled)
-        loss = loss_of(compiled, spoiled, blurred(*texts(words)))
+        loss = loss_of(compiled, spoilt(scenes, art, options.size), blurred(*texts(words)))
         model.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -356,7 +342,6 @@ def main() -> None:
     parser.add_argument("--common", type=float, default=0.7, help="share of things that are of the commonest ones")
     parser.add_argument("--varied", type=float, default=0.4, help="0 to 1: mirrored, and in colours that nobody named")
     parser.add_argument("--loose", type=float, default=0, help="0 to 1: one thing alone tilted, small, off the middle")
-    parser.add_argument("--coupled", action="store_true", help="the noise decides which way round things are")
     parser.add_argument("--more", nargs="+", default=(), help="first names of things to show ten times as often")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True, help="half as fast again")
     parser.add_argument("--start", type=Path, default=Path("assets/models/quartet-brush"), help="first weights")
