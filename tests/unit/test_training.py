@@ -130,8 +130,7 @@ def test_loose_things_are_tilted_small_and_large_and_never_cut() -> None:
 
 
 def test_people_are_counted_only_where_the_detector_is_sure() -> None:
-    box = (0.1, 0.1, 0.5, 0.9)
-    sure, unsure, dog = Found("person", 0.8, box), Found("person", 0.4, box), Found("dog", 0.4, box)
+    sure, unsure, dog = Found("person", 0.8), Found("person", 0.4), Found("dog", 0.4)
     assert [people(things) for things in ([], [dog], [sure, sure, dog], [sure, unsure])] == [0, 0, 2, None]
     for number, answer in ((0, "no"), (1, "yes"), (3, "yes")):
         talks = [counted(number, random.Random(i)) for i in range(30)]

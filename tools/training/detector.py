@@ -31,11 +31,10 @@ KINDS = (
 
 
 class Found(NamedTuple):
-    """A thing: its kind, how sure (0 to 1), and its left, top, right and bottom as shares of the photo."""
+    """A thing: its kind, and how sure (0 to 1) the detector is."""
 
     kind: str
     sure: float
-    box: tuple[float, float, float, float]
 
 
 class Detector:
@@ -52,9 +51,7 @@ class Detector:
             values = np.frombuffer(raw, kind, int(np.prod(entry["shape"])), at).reshape(entry["shape"])
             at += values.nbytes
             self.known[entry["name"]] = torch.from_numpy(values.astype(np.float32 if kind.kind == "f" else np.int64))
-        self.outputs = [
-            graph["signature"]["outputs"][f"Identity{end}:0"]["name"] for end in ("", *(f"_{i}" for i in range(1, 6)))
-        ]
+        self.outputs = [output["name"].removesuffix(":0") for output in graph["signature"]["outputs"].values()]
 
     @torch.inference_mode()
     def __call__(self, photos: Sequence[PIL.Image.Image]) -> list[list[Found]]:
@@ -63,39 +60,24 @@ class Detector:
         values = self.known | {"input_1": ((bgr - torch.tensor(MEAN)) / torch.tensor(DEVIATION)).permute(0, 3, 1, 2)}
         for node in self.nodes:
             self._compute(node, values)
-        out = [values[name.removesuffix(":0")] for name in self.outputs]
-        sizes = [(SIDE // stride) ** 2 for stride in STRIDES]
-        sure = torch.cat([next(one for one in out if one.shape[1:] == (n, len(KINDS))) for n in sizes], 1)
-        sides = torch.cat(
-            [
-                next(one for one in out if one.shape[1:] == (n, 4 * BINS)).unflatten(2, (4, BINS)).softmax(-1)
-                @ torch.arange(BINS).float()
-                * stride
-                for n, stride in zip(sizes, STRIDES, strict=True)
-            ],
-            1,
-        )  # [n, places, 4]: how far left, up, right and down
-        middle = torch.cat(
-            [
-                torch.cartesian_prod(*[torch.arange(SIDE // stride) * stride + (stride - 1) / 2] * 2).flip(-1)
-                for stride in STRIDES
-            ]
-        )  # [places, 2]
-        boxes = torch.cat([middle - sides[..., :2], middle + sides[..., 2:]], -1).clamp(0, SIDE) / SIDE
-        return [self._things(s, b) for s, b in zip(sure, boxes, strict=True)]
+        out = {values[name].shape[1:]: values[name] for name in self.outputs}  # by places and what is told of each
+        sure, sides, middle = [], [], []
+        for stride in STRIDES:
+            side = SIDE // stride
+            sure.append(out[torch.Size((side**2, len(KINDS)))])
+            far = out[torch.Size((side**2, 4 * BINS))].unflatten(2, (4, BINS)).softmax(-1)
+            sides.append(far @ torch.arange(BINS).float() * stride)  # how far left, up, right and down
+            at = torch.arange(side) * stride + (stride - 1) / 2
+            middle.append(torch.cartesian_prod(at, at).flip(-1))
+        left_top, right_bottom = torch.cat(sides, 1).split(2, -1)  # [n, places, 2]
+        boxes = torch.cat([torch.cat(middle) - left_top, torch.cat(middle) + right_bottom], -1).clamp(0, SIDE)
+        return [self._things(s, b) for s, b in zip(torch.cat(sure, 1), boxes, strict=True)]
 
     @staticmethod
     def _things(sure: torch.Tensor, boxes: torch.Tensor, least: float = 0.3) -> list[Found]:
         where, kind = (sure > least).nonzero(as_tuple=True)
         kept = batched_nms(boxes[where], sure[where, kind], kind, 0.5)
-        return [
-            Found(
-                KINDS[kind[i]],
-                round(float(sure[where[i], kind[i]]), 3),
-                tuple(round(x, 3) for x in boxes[where[i]].tolist()),
-            )
-            for i in kept.tolist()
-        ]
+        return [Found(KINDS[kind[i]], round(float(sure[where[i], kind[i]]), 3)) for i in kept.tolist()]
 
     @staticmethod
     def _compute(node: dict[str, Any], values: dict[str, torch.Tensor]) -> None:
@@ -117,9 +99,7 @@ class Detector:
                 values[name] = given(0) + given(1)
         elif op == "Conv2D":
             picture, weight = given(0).permute(0, 3, 1, 2), given(1).permute(3, 2, 0, 1)
-            groups = picture.shape[1] // weight.shape[1]
-            stride = numbers("strides")[1:3]
-            values[name] = functional.conv2d(picture, weight, stride=stride, groups=groups).permute(0, 2, 3, 1)
+            values[name] = functional.conv2d(picture, weight, stride=numbers("strides")[1:3]).permute(0, 2, 3, 1)
         elif op in ("Pad", "PadV2"):
             fill = float(given(2)) if op == "PadV2" else 0.0
             pads = [side for pair in reversed(given(1).tolist()) for side in pair]
@@ -156,7 +136,7 @@ def found(data: Path, dataset: str) -> list[list[Found]]:
             for at in range(0, len(names), BATCH):
                 seen += detector([opened(name) for name in names[at : at + BATCH]])
         file.write_text(json.dumps(seen) + "\n", "utf-8")
-    return [[Found(kind, sure, tuple(box)) for kind, sure, box in one] for one in json.loads(file.read_text("utf-8"))]
+    return [[Found(*thing) for thing in one] for one in json.loads(file.read_text("utf-8"))]
 
 
 def people(things: list[Found]) -> int | None:

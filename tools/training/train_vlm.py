@@ -156,17 +156,15 @@ class Source:
         self.pooled = {kind: torch.from_numpy(features.load("means", kind, "plain")) for kind in ("flickr8k", "daquar")}
         self.named = [(features.load("halfway", kind, "plain"), i, name) for kind in ("imagenette", "cifar10", "intel_scenes")
                       for i, name in enumerate(labels(data, kind)) if name not in ("street", "buildings")]  # fmt: skip
-
         self.people: dict[int, list[tuple[np.ndarray, int]]] = {}  # photos by how many a detector counts
-        held = {name: range(0, 10_000, HELD_PEOPLE) for name in ("imagenette", "intel_scenes")}
-        for name in ("flickr8k", "daquar", *held):
+        learnt = {"flickr8k": set(self.captions), "daquar": set(self.rooms)}
+        learnt |= {name: {i for i in range(10_000) if i % HELD_PEOPLE} for name in ("imagenette", "intel_scenes")}
+        for name, chosen in learnt.items():
             photos = features.load("halfway", name, "plain")
             for i, number in enumerate(map(detector.people, detector.found(data, name))):
-                if name == "flickr8k":  # captions know better of photos without any
-                    learnt = i in self.captions and number != 0
-                else:
-                    learnt = i in self.rooms if name == "daquar" else i not in held[name]
-                if learnt and number is not None and number < len(PEOPLE):
+                if i not in chosen or number is None or number >= len(PEOPLE):
+                    continue
+                if number or name != "flickr8k":  # captions know better of photos without any
                     self.people.setdefault(number, []).append((photos, i))
 
     def seed(self, seed: int) -> None:
@@ -280,9 +278,8 @@ def nobody(rng: random.Random) -> list[Exchange]:
 
 def counted(number: int, rng: random.Random) -> list[Exchange]:
     """What is asked where a detector counts so many people."""
-    asked = whether("people", rng, True) if number != 1 else whether("a person", rng)
-    if not number:
-        asked = rng.choice((asked, whether("a person", rng)))
+    one = number == 1 or (number == 0 and rng.random() < 0.5)
+    asked = whether("a person", rng) if one else whether("people", rng, many=True)
     how = rng.choice(("how many people are there?", "how many people are in the photo?", "how many people do you see?"))
     return [(asked, "yes" if number else "no"), (how, str(number))][: 1 if not number and rng.random() < 0.7 else 2]
 
