@@ -55,6 +55,7 @@ train-vlm: $(VENV)/train.stamp
 train-brush: $(VENV)/train.stamp
 	$(PY) -m tools.training.train_brush
 	$(PY) -m tools.training.train_brush --export assets/models/quartet-brush
+	$(PY) -m tools.training.turns
 
 eval-brush: $(VENV)/train.stamp
 	$(PY) -m tools.training.eval_brush

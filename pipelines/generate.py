@@ -43,21 +43,24 @@ def stream(
     seeds = tuple((first + i) % 2**64 for i in range(count))
     yield from runtime.prepare(row)
     with runtime.lend(row) as loaded:
-        drawn, notes = _read(loaded, prompt)
-        unwanted = loaded.learned.against(negative, drawn) if loaded.learned else negative
-        if unwanted != negative:
-            notes.append(text("notes.read_against", negative=unwanted))
-        used = settings | {"prompt": drawn, "negative": unwanted}
+        read, notes = _read(loaded, prompt)
+        learned = loaded.learned
+        drawn = [learned.turned(read, one) if learned else read for one in seeds]
+        unwanted = [learned.against(negative, one) if learned else negative for one in drawn]
+        if unwanted[0] != negative:
+            notes.append(text("notes.read_against", negative=unwanted[0]))
         pictures = []
         for i, one in enumerate(seeds):
             yield Progress("drawing", 0, settings["steps"], {"picture": i + 1, "pictures": count})
+            used = settings | {"prompt": drawn[i], "negative": unwanted[i]}
             pictures.append((yield from FAMILIES[row.family](loaded, used, one)))
         recipe = {"model": row.id, "revision": hub.revision(row), "device": str(loaded.device), **settings}
+        recipe["torch"] = torch.__version__
         yield Pictures(
             **runtime.made(loaded, start),
             pictures=tuple(pictures),
             seeds=seeds,
-            recipes=tuple({**recipe, "seed": str(one), "torch": torch.__version__} for one in seeds),
+            recipes=tuple({**recipe, "seed": str(one), "drawn": drawn[i]} for i, one in enumerate(seeds)),
             notes=(*_cut(loaded, prompt), *notes),
         )
 

@@ -39,7 +39,9 @@ class Reading(NamedTuple):
 class Known:
     """`names` of things, the first `things` of them one for each, the others more words for them; what to `say` for each of
     them, mostly itself; their unit `vectors` [names, d] from the model's own text encoder; `around`: the words that stand
-    around names ("a", "red", "two")."""
+    around names ("a", "red", "two"). What a small model draws for a prompt is much alike, whatever the noise: so seeds take
+    in turn the `kinds` that there are of some things ("black cat" of "cat"), and the `turns`: those of the words for unusual
+    `ways` to stand ("tilted") in which a thing is drawn well."""
 
     names: list[str]
     say: list[str]
@@ -47,6 +49,9 @@ class Known:
     around: frozenset[str]
     things: int
     chinese: dict[str, tuple[str, str]]
+    kinds: dict[str, list[str]]
+    ways: list[str]
+    turns: dict[str, list[str]]
 
     def parts(self, prompt: str) -> list[tuple[int, int]]:
         """Where a prompt has runs of words that are not `around` names: starts and ends. "Orange" is a colour before other
@@ -89,6 +94,24 @@ class Known:
         start = parts[0][0]
         return f"{prompt[:start]}{negative} {prompt[start:]}"
 
+    def turned(self, prompt: str, seed: int) -> str:
+        """A prompt of one thing as the seed has it: "a cat" may become "a black cat" or "a wide cat". Others stay as they are,
+        and so do those that tell a colour or a way themselves."""
+        parts = self.parts(prompt)
+        if len(parts) != 1 or {*self.ways, *COLOURS.values()} & {*prompt[: parts[0][0]].lower().split()}:
+            return prompt
+        start, end = parts[0]
+        name, rest = prompt[start:end], prompt[end:]
+        one = re.match(r"(.*\b)(an?|one|the) (.*)", prompt[:start], re.IGNORECASE)
+        if not one and (start or name.endswith("s")):  # of "cats" there may be many
+            return prompt
+        before, which, unit = one.groups() if one else ("", "", "")  # "slice of "
+        kinds = [] if unit else self.kinds.get(name.lower(), [])
+        said = [unit + name, *kinds, *(f"{way} {unit}{name}" for way in self.turns.get(name.lower(), []))]
+        chosen = said[seed % len(said)]
+        counted = article(chosen) if which.lower() in ("a", "an") else f"{which} {chosen}".strip()
+        return prompt if chosen == said[0] else before + counted + rest
+
     def read(self, prompt: str, encoder: Any, tokenizer: Any) -> Reading:
         """What is Chinese becomes English; then each part of a prompt that is no name becomes the name nearest in meaning to
         it, or to one of its words."""
@@ -126,13 +149,14 @@ def read(folder: Path) -> Known | None:
         return None
     with safe_open(folder / FILE, "pt") as file:
         meta, vectors = file.metadata(), file.get_tensor("vectors").float()
-    names, say, around, chinese = (json.loads(meta[name]) for name in ("names", "say", "around", "chinese"))
-    return Known(names, say, vectors, frozenset(around), int(meta["things"]), chinese)
+    lists = ("names", "say", "around", "things", "chinese", "kinds", "ways", "turns")
+    names, say, around, *rest = (json.loads(meta[name]) for name in lists)
+    return Known(names, say, vectors, frozenset(around), *rest)
 
 
 def write(known: Known, folder: Path) -> None:
-    lists = {"names": known.names, "say": known.say, "around": sorted(known.around), "things": known.things}
-    meta = {name: json.dumps(one, ensure_ascii=False) for name, one in (lists | {"chinese": known.chinese}).items()}
+    lists = {name: one for name, one in vars(known).items() if name != "vectors"} | {"around": sorted(known.around)}
+    meta = {name: json.dumps(one, ensure_ascii=False) for name, one in lists.items()}
     save_file({"vectors": known.vectors.half().contiguous()}, folder / FILE, meta)
 
 

@@ -92,7 +92,8 @@ class Answer(Caption):
 
 @dataclass(frozen=True)
 class Pictures(Result):
-    """`recipes[i]` is all that makes `pictures[i]` again; it is also in the PNG's metadata (`inputs.RECIPE_KEY`)."""
+    """`recipes[i]` is all that makes `pictures[i]` again; it is also in the PNG's metadata (`inputs.RECIPE_KEY`). Its
+    `drawn` is the prompt as the model reads it."""
 
     pictures: tuple[PIL.Image.Image, ...]
     seeds: tuple[int, ...]

@@ -76,7 +76,7 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
     def show(snapshot: jobs.Snapshot) -> parts.Updates:
         if isinstance(snapshot.result, Pictures):
             made = zip(snapshot.result.pictures, snapshot.result.recipes, strict=True)
-            named = [(files.png(one, recipe), recipe["prompt"]) for one, recipe in made]  # with alternative texts
+            named = [(files.png(one, recipe), recipe["drawn"]) for one, recipe in made]  # with alternative texts
             first = named[0][0]  # the one to download and to send
             return {
                 preview: gr.update(visible=False),

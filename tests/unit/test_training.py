@@ -16,7 +16,7 @@ from tools.training.blend import blend
 from tools.training.detector import Found, people
 from tools.training.features import LOWER_BLOCKS, moved, upper
 from tools.training.scenes import Scene as Seen
-from tools.training.stickers import Art, Sampler, Scene, Thing, nearest_paint
+from tools.training.stickers import WAYS, Art, Sampler, Scene, Thing, nearest_paint
 from tools.training.synthetic import colours, looked_for, salient
 from tools.training.train_brush import around_edges, asked, seams
 from tools.training.train_vlm import CELLS, NOTHING, Look, Looks, counted, encode, pack
@@ -115,14 +115,21 @@ def test_what_is_called_by_its_own_colour_is_drawn_as_it_is() -> None:
     assert {thing.paint for thing in things if thing.words == "blue flag"} == {"blue"}
 
 
-def test_loose_things_are_tilted_small_and_large_and_never_cut() -> None:
+def test_what_stands_in_an_unusual_way_is_called_so_and_never_cut() -> None:
     art = TwoThings()
-    alone = Sampler(art, (1, 0, 0, 0), common=1, more=["flag"], loose=0.5)
-    scenes = [replace(alone.scene(), ground="white") for _ in range(200)]
+    alone = Sampler(art, (1, 0, 0, 0), common=1, more=["flag"], ways=0.8)
+    scenes = [replace(alone.scene(), ground="white") for _ in range(400)]
     things = [scene.things[0] for scene in scenes]
-    assert min(thing.tilt for thing in things) < -10 and max(thing.tilt for thing in things) > 10
-    assert min(thing.size for thing in things) < 0.7 and max(thing.size for thing in things) > 0.9
-    assert sum(thing.icon == "flag" for thing in things) > 150
+    for way, seen in (
+        ("tilted", lambda thing: thing.tilt > 5),
+        ("slanted", lambda thing: thing.tilt < -5),
+        ("small", lambda thing: thing.size < 0.7),
+        ("wide", lambda thing: thing.stretch > 1.2),
+        ("tall", lambda thing: thing.stretch < 0.8),
+    ):
+        assert 30 < sum(map(seen, things)) < 100
+        assert all(seen(thing) == (thing.way in WAYS[way]) for thing in things)
+    assert sum(thing.icon == "flag" for thing in things) > 300
     drawn = np.stack([art.draw(scene, 256) for scene in scenes])
     assert (drawn[:, [0, -1]] == 255).all() and (drawn[:, :, [0, -1]] == 255).all()
     with pytest.raises(ValueError, match="kite"):

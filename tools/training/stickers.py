@@ -52,7 +52,14 @@ ANY_COLOUR = set(
 DULL = ("brown", "gray", "black")  # colours that nobody expects unasked
 OWN = 0.15  # share of the painted things that are called by their own colour
 NEAR = 0.35  # share of the singles that are called by a word near to the thing's name
-TILT = 30  # degrees, the most
+TILT, SMALL, STRETCH = (8, 16), (0.55, 0.65), (1.25, 1.45)  # degrees; share of the picture; how many times as wide
+WAYS = {  # in which a thing may stand alone, and what it is called then
+    "tilted": ("tilted",),  # to the left
+    "slanted": ("slanted",),  # to the right
+    "small": ("small", "little", "tiny"),
+    "wide": ("wide", "fat"),
+    "tall": ("tall", "thin"),
+}
 NUMBERS = ("no", "one", "two", "three", "four", "five")
 PLACES = {"to the left of": (-1, 0), "to the right of": (1, 0), "above": (0, -1), "below": (0, 1)}
 # Other words for a place; what is named first without one stands to the left.
@@ -67,7 +74,8 @@ ALSO = {
 @dataclass(frozen=True)
 class Thing:
     """One object of a scene: `name` as captions say it, `paint` its colour word or "", its centre and size (0 to 1);
-    `unsaid`: a colour that no caption names; `mirrored`: left for right; `tilt`: degrees, against the clock."""
+    `unsaid`: a colour that no caption names; `tilt`: degrees, against the clock; `stretch`: how many times as wide as it
+    is, to its height; `way`: a word for the last three, if they are unusual."""
 
     icon: str
     name: str
@@ -76,12 +84,13 @@ class Thing:
     y: float = 0.5
     size: float = 0.85
     unsaid: str = ""
-    mirrored: bool = False
     tilt: float = 0.0
+    stretch: float = 1.0
+    way: str = ""
 
     @property
     def words(self) -> str:
-        return f"{self.paint} {self.name}".strip()
+        return " ".join(word for word in (self.way, self.paint, self.name) if word)
 
 
 @dataclass(frozen=True)
@@ -144,13 +153,12 @@ class Art:
         canvas = PIL.Image.new("RGB", (size, size), GROUNDS[scene.ground])
         for thing in scene.things:
             art = self.picture(thing.icon, thing.paint or thing.unsaid)
-            if thing.mirrored:
-                art = art.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT)
             if thing.tilt:
                 art = art.rotate(thing.tilt, PIL.Image.Resampling.BILINEAR, expand=True)
                 art = art.crop(art.getbbox())
-            scale = thing.size * size / max(art.size)
-            art = art.resize((max(1, round(art.width * scale)), max(1, round(art.height * scale))), 2, reducing_gap=2)
+            width, height = art.width * thing.stretch, art.height
+            scale = thing.size * size / max(width, height)
+            art = art.resize((max(1, round(width * scale)), max(1, round(height * scale))), 2, reducing_gap=2)
             corner = round(thing.x * size - art.width / 2), round(thing.y * size - art.height / 2)
             canvas.paste(art, corner, art)
         return np.asarray(canvas)
@@ -281,9 +289,9 @@ def questions(scene: Scene, art: Art, rng: random.Random) -> list[tuple[str, str
 
 class Sampler:
     """Draws random scenes; `mix` gives the shares of single, painted single, counted and two-kind scenes. `varied` (0 to
-    1): the more, the oftener things are mirrored, or come in colours that captions don't say. `loose` (0 to 1): the more,
-    the more one alone is tilted, small and far from the middle. `common`: the share of things that are of the commonest
-    ones. `more`: first names of things that come ten times as often."""
+    1): the more, the oftener things come in colours that captions don't say. `ways`: the share of what stands alone that
+    does it in an unusual way, which captions say. `common`: the share of things that are of the commonest
+    ones. `more`: first names of things that come six times as often."""
 
     def __init__(
         self,
@@ -293,15 +301,15 @@ class Sampler:
         varied: float = 0,
         common: float = 0,
         more: Sequence[str] = (),
-        loose: float = 0,
+        ways: float = 0,
     ) -> None:
         self.art, self.mix, self.rng, self.varied, self.share = art, mix, random.Random(seed), varied, common
-        self.loose = loose
+        self.ways = ways
         self.icons = list(art.names)
         often = [icon for icon in self.icons if art.names[icon][0] in more]
         if missing := set(more) - {art.names[icon][0] for icon in often}:
             raise ValueError(f"No art is called {', '.join(sorted(missing))}.")
-        self.common = [*art.common, *often * 9]
+        self.common = [*art.common, *often * 5]
 
     def thing(self, painted: bool) -> Thing:
         icon = self.rng.choice(self.common if self.rng.random() < self.share else self.icons)
@@ -320,13 +328,22 @@ class Sampler:
             return Thing(icon, self.rng.choice(plain), unsaid=paint)
         return Thing(icon, name)
 
+    def turned(self, thing: Thing) -> Thing:
+        """The thing in one of the unusual ways, and called so."""
+        rng, way = self.rng, self.rng.choice(list(WAYS))
+        thing = replace(thing, way=rng.choice(WAYS[way]))
+        if way == "small":
+            x, y = (rng.uniform(0.4, 0.6) for _ in range(2))
+            return replace(thing, x=x, y=y, size=rng.uniform(*SMALL))
+        if way in ("wide", "tall"):
+            return replace(thing, stretch=rng.uniform(*STRETCH) ** (1 if way == "wide" else -1))
+        return replace(thing, tilt=rng.uniform(*TILT) * (1 if way == "tilted" else -1))
+
     def scene(self) -> Scene:
         rng = self.rng
         kind = rng.choices(("single", "painted", "counted", "pair"), self.mix)[0]
         ground = "white" if rng.random() < 0.8 else rng.choice(list(GROUNDS))
         thing = self.thing(painted=kind == "painted" or (kind != "single" and rng.random() < 0.3))
-        if rng.random() < self.varied / 2:
-            thing = replace(thing, mirrored=True)
         if kind in ("single", "painted"):
             coloured = thing.paint or thing.unsaid
             near = [
@@ -334,10 +351,9 @@ class Sampler:
             ]
             if near and rng.random() < NEAR:
                 thing = replace(thing, name=rng.choice(near))
-            size = rng.uniform(0.78 - 0.3 * self.loose, 0.92)
-            far, tilt = 0.03 + self.loose * (0.94 - size) / 2, TILT * self.loose
-            x, y = (rng.uniform(0.5 - far, 0.5 + far) for _ in range(2))
-            return Scene((replace(thing, x=x, y=y, size=size, tilt=rng.uniform(-tilt, tilt)),), ground)
+            x, y = (rng.uniform(0.47, 0.53) for _ in range(2))
+            thing = replace(thing, x=x, y=y, size=rng.uniform(0.78, 0.92))
+            return Scene((self.turned(thing) if rng.random() < self.ways else thing,), ground)
         if kind == "counted":
             count = rng.randint(2, 4)
             spots = {2: [(0.27, 0.5), (0.73, 0.5)], 3: [(0.27, 0.28), (0.73, 0.28), (0.5, 0.73)]}.get(

@@ -6,6 +6,7 @@ prompts as it goes. What was trained on smaller pictures is `grown` and goes on 
 since the patches stay 64."""
 
 import argparse
+import itertools
 import json
 import math
 import random
@@ -27,7 +28,20 @@ from pipelines import known
 from tools.training import chinese, packages
 from tools.training.place_words import TOKENS, text_encoder
 from tools.training.precision import autocast, muon
-from tools.training.stickers import ALSO, GROUNDS, NUMBERS, PAINTS, PLACES, SIZE, Art, Sampler, Scene, caption, plural
+from tools.training.stickers import (
+    ALSO,
+    GROUNDS,
+    NUMBERS,
+    PAINTS,
+    PLACES,
+    SIZE,
+    WAYS,
+    Art,
+    Sampler,
+    Scene,
+    caption,
+    plural,
+)
 
 WIDTH, DEPTH, BOTTLENECK = 256, 9, 96
 SIDE = 8  # patches a side
@@ -37,6 +51,11 @@ SHARP = 0.5  # weight of the steps between pixels, squared and not
 SEAMS = 10.0  # … and of those at the edges of patches in addition, not squared; a third as much a pixel on
 LEVELS = 20  # of noise: the least is 1 / 20, as by less `PRXPixelPipeline` does not divide, and grain would stay
 LAST = 0.15  # share of scenes with as little noise as the last steps of a drawing have
+KINDS = {  # other drawings of what people call so
+    "cat": ["cat standing", "black cat"], "dog": ["dog standing", "poodle"], "horse": ["horse running"], "pig": ["whole pig"],
+    "car": ["racing car", "police car"], "truck": ["pickup truck"], "fish": ["tropical fish"], "apple": ["green apple"],
+    "tree": ["evergreen tree", "palm tree"],
+}  # fmt: skip
 AROUND = set(  # words of prompts that say how, not what
     "a an the one and or with in on at of to from by for is are there it its this that some behind near "
     "sticker picture photo photograph image drawing draw drawn painting illustration icon emoji background show me please "
@@ -233,7 +252,7 @@ def train(options: argparse.Namespace) -> None:
     for group in (group for optimizer in optimizers for group in optimizer.param_groups):
         group["initial_lr"] = options.rate * (FASTER if "ns_steps" in group else 1)
     compiled = torch.compile(model) if options.compile else model
-    drawn_as = {"varied": options.varied, "common": options.common, "loose": options.loose}
+    drawn_as = {"varied": options.varied, "common": options.common, "ways": options.ways}
     sampler = Sampler(art, options.mix, options.seed + step, **drawn_as, more=options.more)
     rng = random.Random(options.seed + step)
     fixed = Sampler(art, options.mix, 1_000_003, **drawn_as)
@@ -310,7 +329,12 @@ def learned(texts: Texts) -> known.Known:
     said = [*PAINTS, *GROUNDS, *NUMBERS, *PLACES, *(other for others in ALSO.values() for other in others)]
     around = {word for words in said for word in words.split()}
     vectors = known.embed(names, texts.encoder, texts.tokenizer)
-    return known.Known(names, [*say.values()], vectors, frozenset(around | AROUND), len(called), chinese.names(every))
+    ways = [*itertools.chain(*WAYS.values())]
+    around |= {*AROUND, *ways}
+    said_as, every_chinese = [*say.values()], chinese.names(every)
+    return known.Known(
+        names, said_as, vectors, frozenset(around), len(called), every_chinese, KINDS, ways, {}
+    )  # no turns yet
 
 
 def export(folder: Path) -> None:
@@ -340,9 +364,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--mix", type=float, nargs=4, default=(0.6, 0.3, 0.05, 0.05))
     parser.add_argument("--common", type=float, default=0.7, help="share of things that are of the commonest ones")
-    parser.add_argument("--varied", type=float, default=0.4, help="0 to 1: mirrored, and in colours that nobody named")
-    parser.add_argument("--loose", type=float, default=0, help="0 to 1: one thing alone tilted, small, off the middle")
-    parser.add_argument("--more", nargs="+", default=(), help="first names of things to show ten times as often")
+    parser.add_argument("--varied", type=float, default=0.4, help="0 to 1: in colours that nobody named")
+    parser.add_argument("--ways", type=float, default=0.6, help="share of what is alone that is tilted, small, wide …")
+    parser.add_argument("--more", nargs="+", default=(), help="first names of things to show six times as often")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True, help="half as fast again")
     parser.add_argument("--start", type=Path, default=Path("assets/models/quartet-brush"), help="first weights")
     parser.add_argument("--save-minutes", type=float, default=5)
