@@ -44,7 +44,7 @@ CARDS: dict[str, dict[str, Any]] = {
         'open_clip.get_tokenizer("local-dir:assets/models/quartet-clip")\n'
         "# a photo's embedding here: the mean over the photo and its mirror image (option `mirrored` of `catalog.toml`)",
         "sources": [0, 1, 2, 3, 4, 5],
-        "command": "make train-clip",
+        "again": "`make train-clip` makes it again from the data folder.",
         "cannot": "It knows few names of people, places, brands or works; it can't read; it counts badly; "
         "a word that stands in no caption and is no ImageNet class is placed by its meaning alone. Photos of people in "
         "its captions are mostly North American leisure scenes of the 2000s.",
@@ -62,7 +62,8 @@ CARDS: dict[str, dict[str, Any]] = {
         'AutoProcessor.from_pretrained("assets/models/quartet-vlm")\n'
         '# captions: the question "Describe the photo."; anything else is a question',
         "sources": [0, 2, 3, 5, 6, 7, 8, 13, 9, 10, 11, 12, 14],
-        "command": "make train-vlm",
+        "again": "`make train-vlm` trains it anew from the data folder. The weights that ship come of many such runs, each from "
+        "what the one before had left, and of averages of some: `tools/training/LOG.md` has the figures of each.",
         "cannot": "It names people, dogs and common outdoor scenes, and guesses clothes, places and small things; "
         "it can't read, reason or name anyone; answers to questions unlike those of its training are guesses. Much of what "
         "it knows about questions comes from texts without photos, half of them answered by a teacher that saw their words alone "
@@ -155,7 +156,7 @@ def card(name: str) -> str:
             shown = ", ".join(f"{key} {value:g}" for key, value in found.items() if key != "n")
             lines.append(f"| {measure} | {shown} | {found['n']:g} |")
     lines.append(calibration(folder))
-    lines += ["## Training", "", f"`{text['command']}` makes it again from the data folder.", ""]
+    lines += ["## Training", "", text["again"], ""]
     if curves(name, folder):
         lines += ["![Loss](loss.png)", ""]
     lines += [
