@@ -143,5 +143,7 @@ def _defaults(model: str) -> list[Any]:
 
 
 def _detail(result: Pictures) -> str:
-    seeds = ", ".join(str(seed) for seed in result.seeds)
+    """The seeds, with what each has drawn where that is not the prompt word for word, and the notes."""
+    drawn = [f" ({one['drawn']})" if one["drawn"] != one["prompt"] else "" for one in result.recipes]
+    seeds = ", ".join(f"{seed}{what}" for seed, what in zip(result.seeds, drawn, strict=True))
     return "".join(map(parts.line, [text("generate.seeds", seeds=seeds), *result.notes]))

@@ -109,6 +109,17 @@ def test_a_drawn_picture_goes_to_another_tab_and_on(visit: Visit) -> None:
     finished(page, "Classify")
 
 
+def test_what_a_seed_draws_in_place_of_the_prompt_is_said_beside_it(visit: Visit) -> None:
+    page = visit("Generate")
+    page.get_by_role("button", name=text("page.options")).click()
+    page.locator("#generate-prompt textarea").fill("a tree")
+    page.locator("#generate-seed textarea, #generate-seed input").fill("1")
+    page.locator("#generate-steps input[type=number]").fill("1")
+    page.locator("#generate-run").click()
+    finished(page, "Generate")
+    expect(page.locator("#generate-detail")).to_contain_text("Seed 1 (an evergreen tree)")
+
+
 def _upload(page: Page, task: str, name: str, kind: str, data: bytes) -> None:
     field = page.locator(f"#{task}-photo input[type=file]").first
     field.set_input_files({"name": name, "mimeType": kind, "buffer": data})
