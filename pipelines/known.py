@@ -149,9 +149,8 @@ def read(folder: Path) -> Known | None:
         return None
     with safe_open(folder / FILE, "pt") as file:
         meta, vectors = file.metadata(), file.get_tensor("vectors").float()
-    lists = ("names", "say", "around", "things", "chinese", "kinds", "ways", "turns")
-    names, say, around, *rest = (json.loads(meta[name]) for name in lists)
-    return Known(names, say, vectors, frozenset(around), *rest)
+    lists = {name: json.loads(one) for name, one in meta.items()}
+    return Known(vectors=vectors, **lists | {"around": frozenset(lists["around"])})
 
 
 def write(known: Known, folder: Path) -> None:

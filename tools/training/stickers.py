@@ -289,9 +289,9 @@ def questions(scene: Scene, art: Art, rng: random.Random) -> list[tuple[str, str
 
 class Sampler:
     """Draws random scenes; `mix` gives the shares of single, painted single, counted and two-kind scenes. `varied` (0 to
-    1): the more, the oftener things come in colours that captions don't say. `ways`: the share of what stands alone that
-    does it in an unusual way, which captions say. `common`: the share of things that are of the commonest
-    ones. `more`: first names of things that come six times as often."""
+    1): the more, the oftener things come in colours that captions don't say. `ways`: the share of what stands alone
+    that does it in an unusual way, which captions say. `common`: the share of things that are of the commonest ones.
+    `more`: first names of things that come six times as often."""
 
     def __init__(
         self,

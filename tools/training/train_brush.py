@@ -330,11 +330,10 @@ def learned(texts: Texts) -> known.Known:
     around = {word for words in said for word in words.split()}
     vectors = known.embed(names, texts.encoder, texts.tokenizer)
     ways = [*itertools.chain(*WAYS.values())]
-    around |= {*AROUND, *ways}
-    said_as, every_chinese = [*say.values()], chinese.names(every)
     return known.Known(
-        names, said_as, vectors, frozenset(around), len(called), every_chinese, KINDS, ways, {}
-    )  # no turns yet
+        names=names, say=[*say.values()], vectors=vectors, around=frozenset({*around, *AROUND, *ways}), things=len(called),
+        chinese=chinese.names(every), kinds=KINDS, ways=ways, turns={},  # which `turns.py` finds
+    )  # fmt: skip
 
 
 def export(folder: Path) -> None:

@@ -269,8 +269,8 @@ def labels(data: Path, kind: str) -> list[str]:
         said = {"automobile": "car"}
         return [said.get(name, name) for name in (str(file["classes"][k]) for k in file["labels"])]
     truth = {row["image"]: row["label"] for row in rows(data / kind / "labels.jsonl")}
-    said = {"tench": "fish", "English springer": "dog", "chain saw": "chainsaw", "garbage truck": "truck"}
-    said["buildings"] = "building"
+    said = {"tench": "fish", "English springer": "dog", "chain saw": "chainsaw", "garbage truck": "truck",
+            "buildings": "building"}  # fmt: skip
     return [said.get(truth[name], truth[name].lower()) for name in features.names(data, kind)]
 
 
