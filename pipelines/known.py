@@ -3,7 +3,7 @@
 import functools
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,10 +38,10 @@ class Reading(NamedTuple):
 @dataclass(frozen=True)
 class Known:
     """`names` of things, the first `things` of them one for each, the others more words for them; what to `say` for each of
-    them, mostly itself; their unit `vectors` [names, d] from the model's own text encoder; `around`: the words that stand
-    around names ("a", "red", "two"). What a small model draws for a prompt is much alike, whatever the noise: so seeds take
-    in turn the `kinds` that there are of some things ("black cat" of "cat"), and the `turns`: those of the words for unusual
-    `ways` to stand ("tilted") in which a thing is drawn well."""
+    them, mostly itself; unit `vectors` [compared, d] of the first of them from the model's own text encoder, as those that have
+    words around them ("green snake") are only said; `around`: the words that stand around names ("a", "red", "two"). What a small model draws for a prompt is much alike, whatever the noise: so seeds take
+    in turn the things that a `general` word stands for ("fruit"), the `kinds` that there are of some things ("black cat" of
+    "cat"), and the `turns`: those of the words for unusual `ways` to stand ("tilted") in which a thing is drawn well."""
 
     names: list[str]
     say: list[str]
@@ -50,6 +50,7 @@ class Known:
     things: int
     chinese: dict[str, tuple[str, str]]
     kinds: dict[str, list[str]]
+    general: dict[str, list[str]]
     ways: list[str]
     turns: dict[str, list[str]]
 
@@ -80,10 +81,27 @@ class Known:
         """What can be said, as it stands in a prompt, without the words around: "pizza" of "slice of pizza"."""
         return {name[start:end] for name in self.say for start, end in self.parts(name)}
 
+    @property
+    def compared(self) -> list[str]:
+        return self.names[: len(self.vectors)]
+
     @functools.cached_property
-    def whole(self) -> torch.Tensor:  # [names]
-        """Which names have no words around: "snake", not "green snake"."""
-        return torch.tensor([self.parts(name) == [(0, len(name))] for name in self.names])
+    def whole(self) -> torch.Tensor:  # [compared]
+        """Which names have no words around: "snake", not "cup of coffee"."""
+        return torch.tensor([self.parts(name) == [(0, len(name))] for name in self.compared])
+
+    @functools.cached_property
+    def broad(self) -> torch.Tensor:  # [compared]
+        """Which names are general: a strange word is rather like a thing."""
+        return torch.tensor([name in self.general for name in self.compared])
+
+    @functools.cached_property
+    def several(self) -> torch.Tensor:  # [compared]
+        """Which names are plurals, as "owls" with "owl" among them: "night" is rather like an owl."""
+        ones = {*self.names}
+        return torch.tensor(
+            [name[-1] == "s" and not ones.isdisjoint({name[:-1], name[:-2], name[:-3] + "y"}) for name in self.compared]
+        )
 
     def against(self, negative: str, prompt: str) -> str:
         """A negative prompt in the model's words. A colour alone ("red") is said of the one thing of the `prompt` ("a red car"):
@@ -95,12 +113,17 @@ class Known:
         return f"{prompt[:start]}{negative} {prompt[start:]}"
 
     def turned(self, prompt: str, seed: int) -> str:
-        """A prompt of one thing as the seed has it: "a cat" may become "a black cat" or "a wide cat". Others stay as they are,
-        and so do those that tell a colour or a way themselves."""
-        parts = self.parts(prompt)
-        if len(parts) != 1 or {*self.ways, *COLOURS.values()} & {*prompt[: parts[0][0]].lower().split()}:
+        """A prompt as the seed has it: "an animal" becomes one of the animals, and one thing of a kind another drawing of it ("a
+        cat": "a black cat" or "a wide cat"). What tells a colour or a way itself is not turned."""
+        parts, own = self.parts(prompt), {*self.ways, *COLOURS.values()}
+        told = [bool(own & {*prompt[:start].lower().split()}) for start, _ in parts]
+        for (start, end), fixed in reversed([*zip(parts, told, strict=True)]):
+            if things := self.general.get(prompt[start:end].lower()):
+                prompt = instead(prompt, start, end, things[0 if fixed else seed % len(things)])
+                seed //= len(things)
+        if len(parts) != 1 or told[0]:
             return prompt
-        start, end = parts[0]
+        ((start, end),) = self.parts(prompt)
         name, rest = prompt[start:end], prompt[end:]
         one = re.match(r"(.*\b)(an?|one|the) (.*)", prompt[:start], re.IGNORECASE)
         if not one and (start or name.endswith("s")):  # of "cats" there may be many
@@ -124,8 +147,9 @@ class Known:
         taken, unlike = {}, {}
         for start, end in reversed(spans):
             part = prompt[start:end]
-            alike = embed([part, *part.split()], encoder, tokenizer) @ self.vectors.T  # [1 + words, names]
-            best = alike.masked_fill(~self.whole, -1).max(1)
+            alike = embed([part, *part.split()], encoder, tokenizer) @ self.vectors.T  # [1 + words, compared]
+            unfit = ~self.whole | self.broad & (alike < SAME) | self.several & (part[-1] != "s")
+            best = alike.masked_fill(unfit, -1).max(1)
             if best.values[0] < SAME and part.split()[-1].lower() in self.names:
                 row = -1  # "notebook computer"
             elif best.values[0] >= ALIKE:
@@ -134,13 +158,18 @@ class Known:
                 row = int(best.values.argmax())  # "kitten" of "fluffy kitten"
             if parts and best.values[row] >= NEAR:
                 name = taken[part] = self.say[int(best.indices[row])]
-                before = re.sub(r"\b[Aa]n? $", "", prompt[:start])
-                prompt = before + (name if before == prompt[:start] else article(name)) + prompt[end:]
+                prompt = instead(prompt, start, end, name)
             if best.values[row] < ALIKE:
                 unlike[part] = alike[0, : self.things]
         nearest = torch.stack([*unlike.values()]).max(0).values.topk(3).indices.tolist() if unlike else []
         pairs = [*translated, *reversed(taken.items())]
         return Reading(prompt, pairs, [*unlike][::-1], [self.names[i] for i in nearest])
+
+
+def instead(prompt: str, start: int, end: int, name: str) -> str:
+    """The prompt with a name in place of one of its parts, and the article that it wants."""
+    before = re.sub(r"\b[Aa]n? $", "", prompt[:start])
+    return before + (name if before == prompt[:start] else article(name)) + prompt[end:]
 
 
 def read(folder: Path) -> Known | None:
@@ -154,7 +183,8 @@ def read(folder: Path) -> Known | None:
 
 
 def write(known: Known, folder: Path) -> None:
-    lists = {name: one for name, one in vars(known).items() if name != "vectors"} | {"around": sorted(known.around)}
+    lists = {field.name: getattr(known, field.name) for field in fields(known) if field.name != "vectors"}
+    lists["around"] = sorted(known.around)
     meta = {name: json.dumps(one, ensure_ascii=False) for name, one in lists.items()}
     save_file({"vectors": known.vectors.half().contiguous()}, folder / FILE, meta)
 

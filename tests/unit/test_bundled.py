@@ -117,6 +117,8 @@ def test_the_same_seed_gives_the_same_pixels_and_each_picture_stands_alone() -> 
 @pytest.mark.parametrize(
     ("prompt", "drawn"),
     [("a tree", ["a tree", "an evergreen tree", "a palm tree"]), ("an apple on a pink background", ["an apple on a pink background", "a green apple on a pink background"]),
+     ("an animal", ["a cat", "an elephant", "a giraffe"]), ("a red fruit", ["a red apple"] * 2), ("三个水果", ["three apples"] * 2),
+     ("a toy on a boat", ["a teddy bear on a sailboat", "a teddy bear on a ship", "a balloon on a sailboat"]),
      ("一只猫", ["a cat", "a cat standing"]), ("dog", ["dog", "dog standing"]), ("the pig", ["the pig", "the whole pig"]), ("a red car", ["a red car"] * 2),
      ("a little cat", ["a little cat"] * 2), ("two cats", ["two cats"] * 2), ("cats", ["cats"] * 2), ("a cat to the left of a tree", ["a cat to the left of a tree"] * 2)],
 )  # fmt: skip
@@ -218,6 +220,12 @@ def test_a_word_that_the_brush_has_not_seen_is_taken_for_one_that_it_has() -> No
     known = draw(f"a big {name}", seed=1, steps=1)
     assert known.notes == ()
     assert known.pictures[0].tobytes() == asked.pictures[0].tobytes()
+
+
+def test_a_general_word_stands_for_things_but_takes_no_strange_word() -> None:
+    draw = pipelines.task("generate").run
+    assert draw("an animal", seed=0, steps=1).notes == ()
+    assert "seagull → bird" in draw("a seagull", seed=0, steps=1).notes[0]  # not "sea animal", nor "dolphins"
 
 
 def test_closing_the_stream_stops_the_work_at_once() -> None:

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 
 from tools.training import packages
+from tools.training.kinds import GENERAL
 from tools.training.stickers import Art, plural
 
 ALSO = {  # words that people use, which are labels of nothing or of something else
@@ -13,7 +14,10 @@ ALSO = {  # words that people use, which are labels of nothing or of something e
     "書": "book", "帽子": "top hat", "月亮": "moon", "咖啡": "coffee", "蛋糕": "cake", "山": "mountain", "沙发": "sofa", "雪人": "snowman",
     "笑脸": "smiley", "鞋子": "sneaker", "钟": "clock", "爱心": "heart", "星": "star", "老鹰": "eagle", "电脑": "laptop", "猫咪": "cat",
     "汉堡包": "hamburger", "苹果": "apple", "蘋果": "apple", "狗": "dog", "猫": "cat", "貓": "cat", "马": "horse", "馬": "horse", "牛": "cow",
-    "猪": "pig", "羊": "sheep", "橙子": "orange", "鞋": "sneaker", "球": "soccer ball", "伞": "umbrella",
+    "猪": "pig", "羊": "sheep", "橙子": "orange", "鞋": "sneaker", "球": "ball", "伞": "umbrella", "动物": "animal", "動物": "animal",
+    "宠物": "pet", "寵物": "pet", "昆虫": "insect", "昆蟲": "insect", "水果": "fruit", "蔬菜": "vegetable", "食物": "food", "甜点": "dessert",
+    "甜點": "dessert", "饮料": "drink", "飲料": "drink", "花": "flower", "植物": "plant", "交通工具": "vehicle", "建筑": "building",
+    "建築": "building", "乐器": "instrument", "樂器": "instrument", "玩具": "toy", "怪物": "monster", "怪兽": "monster", "怪獸": "monster",
 }  # fmt: skip
 
 
@@ -36,7 +40,7 @@ def names(art: Art) -> dict[str, tuple[str, str]]:
                 words = [t for t in one.get("tags", ()) if tags[t] == 1] if rare else _short(one["label"])
                 for word in words:
                     found.setdefault(word, (short, plural(short)))
-    known = set(itertools.chain(*art.names.values()))
+    known = {*itertools.chain(*art.names.values()), *GENERAL}
     return found | {word: (name, plural(name)) for word, name in ALSO.items() if name in known}
 
 

@@ -253,7 +253,8 @@ A car, a dog, a green frog, a butterfly and a car again; the seed is 0 where not
 What the weights alone draw for a prompt is much alike, whatever the noise. So of a prompt of one thing that tells no colour
 `pipelines/known.py` lets seeds take in turn what the weights have learned to draw by its own words: other kinds of it, where there
 are any ("a poodle" for "a dog"), and tilted, slanted (to the other side), small, wide and tall ones, each only of things of which
-it is drawn well (`tools/training/turns.py`). The recipe of each picture says which ("drawn").
+it is drawn well (`tools/training/turns.py`). So it is with general words, in every prompt ("an animal" is a cat, an elephant, a
+giraffe …). The recipe of each picture says which ("drawn").
 
 ## How close it comes to the art
 Drawn above, below it the nearest art of the training set laid over the same place. It has one drawing of most

@@ -208,6 +208,9 @@ def plural(name: str) -> str:
         "wolf": "wolves",
         "goose": "geese",
         "knife": "knives",
+        "tomato": "tomatoes",
+        "potato": "potatoes",
+        "volcano": "volcanoes",
     }
     head, _, last = name.rpartition(" ")
     if " of " in name:
@@ -218,7 +221,7 @@ def plural(name: str) -> str:
     elif last.endswith("man"):
         last = last[:-3] + "men"
     elif last.endswith(("s", "x", "ch", "sh")):
-        last = last if last.endswith("s") and not last.endswith("ss") else last + "es"
+        last = last if last.endswith("s") and not last.endswith(("ss", "us")) else last + "es"  # "glasses", but "buses"
     elif last.endswith("y") and last[-2] not in "aeiou":
         last = last[:-1] + "ies"
     else:

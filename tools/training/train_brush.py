@@ -13,6 +13,7 @@ import random
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from transformers import BertModel, BertTokenizerFast
 
 from pipelines import known
 from tools.training import chinese, packages
+from tools.training.kinds import GENERAL, KINDS
 from tools.training.place_words import TOKENS, text_encoder
 from tools.training.precision import autocast, muon
 from tools.training.stickers import (
@@ -51,11 +53,6 @@ SHARP = 0.5  # weight of the steps between pixels, squared and not
 SEAMS = 10.0  # … and of those at the edges of patches in addition, not squared; a third as much a pixel on
 LEVELS = 20  # of noise: the least is 1 / 20, as by less `PRXPixelPipeline` does not divide, and grain would stay
 LAST = 0.15  # share of scenes with as little noise as the last steps of a drawing have
-KINDS = {  # other drawings of what people call so
-    "cat": ["cat standing", "black cat"], "dog": ["dog standing", "poodle"], "horse": ["horse running"], "pig": ["whole pig"],
-    "car": ["racing car", "police car"], "truck": ["pickup truck"], "fish": ["tropical fish"], "apple": ["green apple"],
-    "tree": ["evergreen tree", "palm tree"],
-}  # fmt: skip
 AROUND = set(  # words of prompts that say how, not what
     "a an the one and or with in on at of to from by for is are there it its this that some behind near "
     "sticker picture photo photograph image drawing draw drawn painting illustration icon emoji background show me please "
@@ -325,15 +322,24 @@ def learned(texts: Texts) -> known.Known:
         for word in (*(name for name in every.names[icon] if name in PAINTS), *every.near[icon]):  # and "orange"
             say.setdefault(word, short)
             say.setdefault(plural(word), plural(short))
+    say |= {plural(word): plural(kinds[0]) for word, kinds in GENERAL.items()} | {word: word for word in GENERAL}
     names = [*say]
     said = [*PAINTS, *GROUNDS, *NUMBERS, *PLACES, *(other for others in ALSO.values() for other in others)]
     around = {word for words in said for word in words.split()}
-    vectors = known.embed(names, texts.encoder, texts.tokenizer)
     ways = [*itertools.chain(*WAYS.values())]
-    return known.Known(
-        names=names, say=[*say.values()], vectors=vectors, around=frozenset({*around, *AROUND, *ways}), things=len(called),
-        chinese=chinese.names(every), kinds=KINDS, ways=ways, turns={},  # which `turns.py` finds
+    found = known.Known(
+        names=names, say=[*say.values()], vectors=torch.zeros(len(names), 0), around=frozenset({*around, *AROUND, *ways}),
+        things=len(called), chinese=chinese.names(every), kinds=KINDS, general=GENERAL, ways=ways, turns={},  # by `turns.py`
     )  # fmt: skip
+    return compared(found, lambda names: known.embed(names, texts.encoder, texts.tokenizer))
+
+
+def compared(found: known.Known, embed: Callable[[list[str]], torch.Tensor]) -> known.Known:
+    """With the vectors of those names first that words of prompts are compared with: things, and names without words around."""
+    last = [i >= found.things and not whole for i, whole in enumerate(found.whole.tolist())]
+    order = sorted(range(len(last)), key=last.__getitem__)
+    names, say = [found.names[i] for i in order], [found.say[i] for i in order]
+    return replace(found, names=names, say=say, vectors=embed(names[: last.count(False)]))
 
 
 def export(folder: Path) -> None:
