@@ -7,6 +7,7 @@ import argparse
 import importlib.util
 import json
 import random
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -22,6 +23,7 @@ from tools.bench import timed
 from tools.training import features
 from tools.training.features import rows
 from tools.training.scenes import Scenes
+from tools.training.stickers import PAINTS
 from tools.training.synthetic import questions
 from tools.training.train_clip import IMAGENETTE
 from tools.training.train_vlm import HELD_DAQUAR, HELD_EASY, HELD_VQA, answered, daquar, easy_vqa, vqa_text
@@ -76,6 +78,15 @@ def cifar10(data: Path, limit: int) -> dict[str, float]:
     labels, opened = [str(name) for name in file["classes"]], features.open_picture(data, "cifar10")
     places = spread(range(len(file["labels"])), limit)
     return top1([(opened(str(i)), labels[int(file["labels"][i])]) for i in places], labels)
+
+
+def dogs(data: Path, limit: int) -> dict[str, float]:
+    """Held-out photos of dogs, as most captions say, and of no people, among ten animals."""
+    people = re.compile(r"\b(man|men|woman|women|person|people|boys?|girls?|child|children)\b", re.IGNORECASE)
+    told = [(row, [caption.lower() for caption in row["captions"]]) for row in features.held_photos(data)]
+    shown = [r["image"] for r, said in told if sum("dog" in c for c in said) >= 4 and not people.search(" ".join(said))]
+    animals = ["dog", "cat", "horse", "cow", "sheep", "bird", "rabbit", "bear", "elephant", "lion"]
+    return top1([(data / "flickr8k" / "images" / name, "dog") for name in spread(shown, limit)], animals)
 
 
 def scenes(data: Path, limit: int) -> dict[str, float]:
@@ -176,6 +187,24 @@ def stickers(data: Path, limit: int, part: str = "train") -> dict[str, float]:
     return {kind: float(np.mean(found)) for kind, found in right.items()} | {"n": each}
 
 
+def sticker_labels(data: Path, limit: int, part: str = "train") -> dict[str, float]:
+    """Sticker scenes of one thing that training did not draw: its name among twenty, and its colour among all of them."""
+    drawn, names, hues = Scenes(part, seed=2_000_003), list[bool](), list[bool]()
+    while len(names) < (limit or 400):
+        scene = drawn.scene()
+        if len(scene.things) == 1:
+            (thing,), picture = scene.things, drawn.draw(scene)
+            others = [
+                name for icon in drawn.icons if (name := drawn.names[icon][0]) != thing.name and icon != thing.icon
+            ]
+            labels = [thing.name, *drawn.rng.sample(others, min(19, len(others)))]
+            names.append(classify.run(picture, labels).top(1)[0].label == thing.name)
+            if thing.paint:
+                found = classify.run(picture, [f"{paint} {thing.name}" for paint in PAINTS]).top(1)[0].label
+                hues.append(found == f"{thing.paint} {thing.name}")
+    return {"name": float(np.mean(names)), "colour": float(np.mean(hues)), "n": len(names)}
+
+
 def moments(data: Path, limit: int) -> dict[str, float]:
     """Milliseconds for one photo, once loaded: the median of ten."""
     photos = [data / "flickr8k" / "images" / name for name in features.names(data, "flickr8k")[-11:]]
@@ -200,7 +229,10 @@ MEASURES: dict[str, dict[str, Callable[[Path, int], dict[str, float]]]] = {
         "Text to photo, 1,000 held-out Flickr8k photos": retrieval,
         "Imagenette photos among the 1,000 ImageNet names": imagenette,
         "CIFAR-10 (32 px), 10 labels": cifar10,
+        "Dogs of Flickr8k's held-out photos, 10 animals": dogs,
         "Intel scenes, 6 labels": scenes,
+        "Stickers, 20 labels; 10 colours": sticker_labels,
+        "Stickers, held-out objects, 12 labels; 10 colours": partial(sticker_labels, part="objects"),
         "One photo on the machine that measured": moments,
     },
     "quartet-vlm": {

@@ -4,6 +4,7 @@ the caption, an answer. What they don't see yet is marked: it must be taken from
 from dataclasses import dataclass
 from pathlib import Path
 
+import PIL.Image
 import pytest
 
 import pipelines
@@ -67,3 +68,18 @@ def test_the_caption_holds_a_word_that_is_true(name: str) -> None:
 @photos("answer")
 def test_a_question_is_answered(name: str) -> None:
     assert pipelines.task("ask").run(photo(name), PHOTOS[name].question).text == PHOTOS[name].answer
+
+
+def test_most_photos_are_recognised_as_thumbnails() -> None:
+    def first(name: str) -> str:
+        small = PIL.Image.open(photo(name)).convert("RGB").resize((32, 32))
+        return pipelines.task("classify").run(small, LABELS).top(1)[0].label
+
+    assert sum(first(name) == seen.label for name, seen in PHOTOS.items()) >= 8
+
+
+def test_what_the_brush_draws_is_what_classify_sees() -> None:
+    things = ["car", "guitar", "butterfly", "banana", "umbrella", "clock", "hamburger", "tree", "rocket", "fish"]
+    drawn = [pipelines.task("generate").run(f"a {thing}", seed=0).pictures[0] for thing in things[:6]]
+    seen = [pipelines.task("classify").run(picture, things).top(1)[0].label for picture in drawn]
+    assert sum(one == other for one, other in zip(seen, things, strict=False)) >= 5

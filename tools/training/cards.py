@@ -36,14 +36,14 @@ SOURCES = {
 CARDS: dict[str, dict[str, Any]] = {
     "quartet-clip": {
         "title": "Quartet CLIP",
-        "input": "256 × 256 (192 × 192 for photos of at most 48 pixels)",
+        "input": "256 × 256 (for photos of at most 48 pixels 128 × 128 and 192 × 192, their mean)",
         "what": "An `open_clip` model for zero-shot classification: an EfficientNet-Lite0 that learned by itself to see "
         "in thumbnails and blurred photos what it sees in sharp ones, and a small text tower, distilled from MiniLM and "
-        "trained on captions and on made-up features of the 1,000 ImageNet classes. English.",
+        "trained on captions and on made-up features of the 1,000 ImageNet classes; its image head on sticker scenes, too. English.",
         "use": 'open_clip.create_model_from_pretrained("local-dir:assets/models/quartet-clip")\n'
         'open_clip.get_tokenizer("local-dir:assets/models/quartet-clip")\n'
         "# a photo's embedding here: the mean over the photo and its mirror image (option `mirrored` of `catalog.toml`)",
-        "sources": [0, 1, 2, 3, 4, 5],
+        "sources": [0, 1, 2, 3, 4, 5, 10, 11, 12],
         "again": "`make train-clip` makes it again from the data folder.",
         "cannot": "It knows few names of people, places, brands or works; it can't read; it counts badly; "
         "a word that stands in no caption and is no ImageNet class is placed by its meaning alone. Photos of people in "
