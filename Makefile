@@ -44,7 +44,7 @@ readme: $(VENV)/run.stamp  ## the tables of models in the README
 train-clip: $(VENV)/train.stamp
 	$(PY) -m tools.training.train_tower
 	$(PY) -m tools.training.train_clip
-	$(PY) -m tools.training.join_stickers
+	$(PY) -m tools.training.join_head
 	$(PY) -m tools.training.calibrate
 	$(PY) -m tools.training.label_embeddings
 

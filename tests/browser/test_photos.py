@@ -68,7 +68,8 @@ def test_a_dropped_picture_restores_its_settings_and_its_pixels(visit: Visit, tm
     page = visit("Generate")
     page.get_by_role("button", name=text("page.options")).click()
     page.locator("#generate-prompt textarea").fill("a yellow star")
-    page.locator("#generate-negative textarea, #generate-negative input").fill("dark")
+    negative = page.locator("#generate-negative textarea, #generate-negative input")
+    negative.press_sequentially("dark", delay=60)  # as a visitor types: the options have only just been put on the page
     page.locator("#generate-seed textarea, #generate-seed input").fill(SEED)
     page.locator("#generate-steps input[type=number]").fill("3")
     page.locator("#generate-run").click()

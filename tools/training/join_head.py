@@ -1,7 +1,8 @@
-"""Teaches the image head of the bundled CLIP sticker scenes in three arts; the tower and the texts stay as they are.
+"""Teaches the image head of the bundled CLIP all 1,000 names and sticker scenes; the tower and the texts stay as they are.
 
-It goes on from what ships, on photos as in `train_clip.join` and on stickers, and keeps near to what it gave for photos, made-up
-features and thumbnails. What is kept is the average of the last weights, blended with those from before (`SHARE`)."""
+It goes on from what ships, on photos as in `train_clip.join`, on made-up features and dreams, told apart here among all the
+names at once, and on stickers in three arts, and keeps near to what it gave for photos and thumbnails. What is kept is the
+average of the last weights, blended with those from before (`SHARE`)."""
 
 import argparse
 import copy
@@ -16,8 +17,8 @@ from torch import nn
 from torch.nn.functional import dropout, normalize
 
 from pipelines.classify import filled
-from tools.training import features
-from tools.training.features import FOLDER
+from tools.training import dreams, features, train_vlm
+from tools.training.features import FOLDER, rows
 from tools.training.scenes import Scene, Scenes
 from tools.training.stickers import PAINTS
 from tools.training.train_clip import (
@@ -38,7 +39,7 @@ from tools.training.train_clip import (
 
 SCENES, HELD = 8000, 600  # drawn once: to learn from, and to measure by
 NAMES, HUES, CAPTIONS = 200, 60, 60  # texts of each sort that a step asks of the stickers
-KEPT = 4.0  # weight of staying near to what was before
+NAMED, MATCHED, DRAWN, KEPT = 2.0, 0.5, 0.2, 8.0  # weights of the losses: names, captions, stickers, nearness to before
 SHARE = 0.5  # of the new weights in the blend
 SHOWN = ("{}", "{}", *TEMPLATES[1:3], "a drawing of a {}.", "a sticker of a {}.")
 
@@ -110,16 +111,18 @@ class Texts:
         return torch.stack([self.known[line] for line in lines])
 
 
+def labels(said: Texts, lines: list[str]) -> torch.Tensor:  # [n, 256]
+    """Labels as the app reads them."""
+    vectors = said([filled(template, line) for line in lines for template in LABEL_TEMPLATES])
+    return normalize(vectors.unflatten(0, (len(lines), -1)).mean(1), dim=-1)
+
+
 @torch.inference_mode()
 def right(stickers: Stickers, head: Head, said: Texts) -> dict[str, float]:
     """Of the pictures with one thing: its name first among twenty, and its colour among all."""
 
-    def labels(lines: list[str]) -> torch.Tensor:
-        vectors = said([filled(template, line) for line in lines for template in LABEL_TEMPLATES])
-        return normalize(vectors.unflatten(0, (len(lines), -1)).mean(1), dim=-1)
-
     scenes, rng = stickers.scenes, random.Random(0)
-    names = labels([scenes.names[icon][0] for icon in scenes.icons])
+    names = labels(said, [scenes.names[icon][0] for icon in scenes.icons])
     named, hued = [], []
     for things, picture in zip(stickers.things, head(stickers.seen), strict=True):
         if len(things) == 1:
@@ -128,9 +131,20 @@ def right(stickers: Stickers, head: Head, said: Texts) -> dict[str, float]:
             others = rng.sample([k for k in range(len(near)) if k != own], min(19, len(near) - 1))
             named.append(bool(near[own] > near[others].max()))
             if paint:
-                hues = labels([f"{one} {scenes.names[icon][0]}" for one in PAINTS]) @ picture
+                hues = labels(said, [f"{one} {scenes.names[icon][0]}" for one in PAINTS]) @ picture
                 hued.append([*PAINTS][int(hues.argmax())] == paint)
     return {"name": round(float(np.mean(named)), 3), "colour": round(float(np.mean(hued)), 3)}
+
+
+@torch.inference_mode()
+def dreams_seen() -> torch.Tensor:  # [n, 1280]
+    """What the tower of what ships sees in the dreams, which are more like photos than made-up features are."""
+    file = FOLDER / "dreams-tuned.npy"
+    if not file.exists():
+        tower, halfway = features.tower(tuned=True), np.load(dreams.FILE, mmap_mode="r")[: len(dreams.seen())]
+        parts = [torch.from_numpy(halfway[at : at + 16]).float() for at in range(0, len(halfway), 16)]
+        np.save(file, torch.cat([features.upper(tower, part).mean(1) for part in parts]).numpy())
+    return torch.from_numpy(np.load(file))
 
 
 def learn(data: Path, model: nn.Module, tokenizer: Tokenizer, steps: int) -> Head:
@@ -145,29 +159,37 @@ def learn(data: Path, model: nn.Module, tokenizer: Tokenizer, steps: int) -> Hea
         print(*scores, "objects never shown", right(new, weights, said), flush=True)
 
     captions = said.encode(spoken["captions"])
+    names = [row["name"] for row in rows(data / "imagenet_classes.jsonl")]
+    classes = labels(said, names)  # [1000, 256]
     forms = [spoken["nodes"][i] for places in node_index(data) for i in places[:3]]  # bare, plural, in a template
     nodes = normalize(said.encode(forms).unflatten(0, (-1, 3)).mean(1), dim=-1)
     heat = model.logit_scale.data.exp().clamp(max=60)
     optimizer, average = torch.optim.AdamW(head.parameters(), betas=(0.9, 0.98), weight_decay=0.02), copy.deepcopy(head)
     figures(first)
-    losses = []
+    dreamt, losses = dreams_seen(), []
+    sure = world.opinion(dreamt)
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = 1e-3 * schedule(step, steps, warm=50)
         i, seen, opinion = world.photos(256)
-        unreal, guess = world.made_up(256)
+        unreal, guess = world.made_up(320)
+        some = torch.randint(len(dreamt), (160,))
+        unreal, guess = torch.cat([unreal, dreamt[some]]), torch.cat([guess, sure[some]])
         small = world.small[torch.randint(len(world.small), (128,))]
-        shown = random.sample(range(SCENES), 160)
+        shown = random.sample(range(SCENES), 128)
         asked, true = stickers.asked(shown)
-        drawn, chosen, photos = said(asked), world.some_nodes(320), torch.cat([seen, unreal, small])
-        both, mass = head(photos, 0.3), torch.cat([opinion, guess]) @ world.owns[:, chosen]
+        drawn, chosen = said(asked), world.some_nodes(320)
+        opinions, real = torch.cat([opinion, guess]), torch.cat([seen, small])
+        shows, near = head(torch.cat([seen, unreal]), 0.3), head(real, 0.3)
         with torch.no_grad():
-            before = first(photos)
+            before = first(real)
+        told = -(opinions * (heat * shows @ classes.T).log_softmax(-1)).sum(1)
         parts = [
-            match_loss(heat * both[:256] @ captions[i * 5 + torch.randint(5, i.shape)].T),
-            soft_loss(heat * both[:512] @ nodes[chosen].T, mass),
-            soft_loss(heat * head(stickers.seen[shown], 0.3) @ drawn.T, true),
-            KEPT * (1 - (both * before).sum(-1).mean()),
+            MATCHED * match_loss(heat * shows[:256] @ captions[i * 5 + torch.randint(5, i.shape)].T),
+            soft_loss(heat * shows @ nodes[chosen].T, opinions @ world.owns[:, chosen]),
+            NAMED * (0.3 * told[:256].sum() + told[256:].sum()) / len(told),
+            DRAWN * soft_loss(heat * head(stickers.seen[shown], 0.3) @ drawn.T, true),
+            KEPT * (1 - (near * before).sum(-1).mean()),
         ]
         optimizer.zero_grad()
         torch.stack(parts).sum().backward()
@@ -176,7 +198,7 @@ def learn(data: Path, model: nn.Module, tokenizer: Tokenizer, steps: int) -> Hea
             average.proj.weight.lerp_(head.proj.weight, max(0.01, 1 / (step + 2)))
         losses.append([part.item() for part in parts])
         if step % 100 == 99:
-            print(f"{step + 1} steps, match, classes, stickers, kept {np.mean(losses, 0).round(3)}", flush=True)
+            print(f"{step + 1} steps, match, nodes, names, stickers, kept {np.mean(losses, 0).round(3)}", flush=True)
             losses = []
     figures(average)
     blend = Head(first.proj.weight.data.lerp(average.proj.weight.data, SHARE), world.usual)
@@ -202,6 +224,7 @@ def main() -> None:
     if not features.TUNED.exists():
         torch.save({"tower": model.visual.trunk.state_dict()}, features.TUNED)
     features.ensure(options.data, "tuned")
+    train_vlm.prepare(options.data)
     head = learn(options.data, model, tokenizer, options.steps)
     model.visual.head.proj.weight.data.copy_(head.proj.weight.data)
     model.visual.head.proj.bias.data.copy_(-head.proj.weight.data @ head.usual)
