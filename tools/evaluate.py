@@ -26,9 +26,12 @@ from tools.training.scenes import Scenes
 from tools.training.stickers import PAINTS
 from tools.training.synthetic import questions
 from tools.training.train_clip import IMAGENETTE
-from tools.training.train_vlm import HELD_DAQUAR, HELD_EASY, HELD_VQA, answered, daquar, easy_vqa, vqa_text
+from tools.training.train_vlm import HELD_DAQUAR, HELD_EASY, HELD_PEOPLE, HELD_VQA, answered, daquar, easy_vqa, vqa_text
 
 MODELS = Path("assets/models")
+ALIVE = re.compile(
+    r"\b(m[ae]n|wom[ae]n|persons?|people|boys?|girls?|child|children|dogs?|surfers?|skiers?|climbers?|hikers?|players?|snowboarders?)\b"
+)
 
 
 def spread(items: Sequence[Any], limit: int) -> list[Any]:
@@ -113,6 +116,15 @@ def captions(data: Path, limit: int) -> dict[str, float]:
         "different": len(set(written.values())),
         "n": len(held),
     }
+
+
+def landscapes(data: Path, limit: int) -> dict[str, float]:
+    """Held-out photos of forests, mountains, glaciers and seas: how many captions tell of people or dogs, which hardly any shows."""
+    truth = {row["image"]: row["label"] for row in rows(data / "intel_scenes" / "labels.jsonl")}
+    held = features.names(data, "intel_scenes")[::HELD_PEOPLE]
+    shown = [data / "intel_scenes" / "images" / name for name in held if truth[name] not in ("buildings", "street")]
+    told = [bool(ALIVE.search(caption.run(photo).text)) for photo in shown]
+    return {"with people or dogs": float(np.mean(told)), "n": len(told)}
 
 
 Asked = list[tuple[Path, str, str]]  # photo, question, answer
@@ -237,6 +249,7 @@ MEASURES: dict[str, dict[str, Callable[[Path, int], dict[str, float]]]] = {
     },
     "quartet-vlm": {
         "Captions, held-out Flickr8k photos": captions,
+        "Captions of held-out landscapes": landscapes,
         "Questions, easy-VQA, held-out pictures": shapes,
         "Questions, DAQUAR, held-out rooms": rooms,
         "Questions, VQA v2 without their photos": guesses,

@@ -11,7 +11,7 @@ import torch
 from PIL.Image import Image, fromarray
 from tokenizers import Tokenizer
 
-from tools.training import dreams, precision, priors
+from tools.training import detector, dreams, elsewhere, precision, priors, room_answers
 from tools.training.blend import blend
 from tools.training.detector import Found, people
 from tools.training.features import LOWER_BLOCKS, moved, upper
@@ -74,6 +74,53 @@ def test_a_blend_is_the_mean_of_weights_by_their_shares() -> None:
     low, high = ({"w": torch.full((2,), value), "n": torch.tensor(3)} for value in (1.0, 4.0))
     found = blend([(low, 1), (high, 2)])
     assert found["w"].tolist() == [3.0, 3.0] and found["n"] == 3
+
+
+def test_rooms_are_asked_their_own_questions_and_others_and_a_teacher_that_knew_them_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "answers.npz"
+    monkeypatch.setattr(room_answers, "FILE", file)
+    table = np.full((1 + room_answers.DRAWN, 30, 3), -1, np.int16)
+    table[:, :28, :2] = 1
+    np.savez_compressed(file, words=np.array(["bed", "lamp"]), table=table)
+    rooms = room_answers.Rooms([(n % 2, f"what is {n}?", "bed") for n in range(28)] + [(2, "what?", "sofa")] * 2)
+    told = [rooms.talks(0, random.Random(seed)) for seed in range(20)]
+    own = [answer for one in told for question, answer in one if int(question[8:-1]) % 2 == 0]
+    others = {answer for one in told for question, answer in one if int(question[8:-1]) % 2}
+    assert {len(one) for one in told} == {room_answers.QUESTIONS} and others == {"lamp"}
+    assert 0.1 < own.count("bed") / len(own) < 0.5
+
+
+def test_a_room_is_captioned_with_what_its_questions_name_and_no_more() -> None:
+    asked = [("what is left of the bed?", "night stand"), ("what is on the wall?", "picture, mirror")]
+    lonely = [("what is on the wall?", "mirror")]
+    (bedroom,) = elsewhere.rooms({3: asked, 5: lonely, 8: [("what is behind the chair?", "table")]})
+    assert (bedroom.number, bedroom.place) == (3, "bedroom")
+    words = {*" ".join(bedroom.captions).replace(",", "").split()}
+    assert "bedroom" in words
+    assert words <= {*"a and in it has with the bedroom bed nightstand mirror picture on wall".split()}
+    questions = {exchange for seed in range(30) for exchange in bedroom.questions(random.Random(seed))}
+    assert {("what room is this?", "bedroom"), ("is this indoors?", "yes"), ("is it outside?", "no")} <= questions
+
+
+def test_a_landscape_is_captioned_where_a_detector_is_sure_that_nobody_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen = [[], [Found("person", 0.9)], [Found("person", 0.4)], [Found("person", 0.9)]]
+    monkeypatch.setattr(detector, "found", lambda data, dataset: seen)
+    told = elsewhere.labelled(Path(), "any", ["forest", "forest", "street", "street"])
+    assert [(photo.number, photo.place) for photo in told] == [(0, "woods"), (3, "street")]
+    assert "people" in " ".join(told[1].captions) and "people" not in " ".join(told[0].captions)
+
+
+def test_what_is_said_of_a_photo_is_turned_for_its_mirror_image() -> None:
+    assert room_answers.mirrored([("what is left of the right bed?", "the left lamp")]) == [
+        ("what is right of the left bed?", "the right lamp")
+    ]
+    halfway = torch.arange(14.0).expand(1, 112, 14, 14)
+    seen = torch.cat([moved(halfway, random.Random(seed), mirror=False) for seed in range(8)])
+    assert (seen[..., 0] < seen[..., -1]).all()
 
 
 def test_words_alone_answer_what_follows_from_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

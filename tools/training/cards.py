@@ -65,6 +65,7 @@ CARDS: dict[str, dict[str, Any]] = {
         "again": "`make train-vlm` trains it anew from the data folder. The weights that ship come of many such runs, each from "
         "what the one before had left, and of averages of some: `tools/training/LOG.md` has the figures of each.",
         "cannot": "It names people, dogs and common outdoor scenes, and guesses clothes, places and small things; "
+        "of landscapes and streets without people or dogs it mostly tells of some all the same (see the figures); "
         "it can't read, reason or name anyone; answers to questions unlike those of its training are guesses. Much of what "
         "it knows about questions comes from texts without photos, half of them answered by a teacher that saw their words alone "
         "(`tools/training/priors.py`). Questions made from captions by rules, and all about "

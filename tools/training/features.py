@@ -116,15 +116,15 @@ def upper(tower: torch.nn.Module, halfway: torch.Tensor) -> torch.Tensor:  # [n,
     return cells.flatten(2).transpose(1, 2)
 
 
-def moved(halfway: torch.Tensor, rng: random.Random) -> torch.Tensor:  # [n, 112, 14, 14] -> the same
-    """As if the pictures had been mirrored (half of them) and cut anew: the classifier above sees what it sees of pictures
+def moved(halfway: torch.Tensor, rng: random.Random, mirror: bool = True) -> torch.Tensor:  # [n, 112, 14, 14], kept
+    """As if the pictures had been cut anew and (half of them) mirrored: the classifier above sees what it sees of pictures
     that really were (cosines to the plain ones 0.966 and 0.958 mirrored, 0.895 and 0.881 cut), and it costs nothing."""
     out = []
     for one in halfway:
         high, wide = (rng.randint(10, 14) for _ in range(2))
         top, left = rng.randint(0, 14 - high), rng.randint(0, 14 - wide)
         part = one[:, top : top + high, left : left + wide]
-        part = part.flip(-1) if rng.random() < 0.5 else part
+        part = part.flip(-1) if mirror and rng.random() < 0.5 else part
         out.append(torch.nn.functional.interpolate(part[None], (14, 14), mode="bilinear"))
     return torch.cat(out)
 

@@ -7,6 +7,7 @@ Sequence-Level Knowledge Distillation, 2016). No question is answered by a teach
 import json
 import re
 from collections import Counter
+from collections.abc import Callable, Sequence
 from itertools import accumulate, chain
 
 import numpy as np
@@ -23,19 +24,22 @@ COMMON = 2500  # answers that are chosen from
 
 
 class Teacher(nn.Module):
-    """The logits [n, answers] of questions, from the numbers of each one's n-grams and from their vectors [n, 384]."""
+    """The logits [n, answers] of questions, from the numbers of each one's n-grams and from `vectors`: the questions' own
+    [n, 384], and of what else is known, of the `widths` that are given."""
 
-    def __init__(self, grams: int, answers: int) -> None:
+    def __init__(self, grams: int, answers: int, widths: Sequence[int] = (384,)) -> None:
         super().__init__()
         self.grams = nn.EmbeddingBag(grams, WIDTH, mode="sum")
         nn.init.normal_(self.grams.weight, 0, 0.02)
-        self.vector, self.answer, self.drop = nn.Linear(384, WIDTH), nn.Linear(WIDTH, answers), nn.Dropout(0.5)
+        self.vectors = nn.ModuleList(nn.Linear(width, WIDTH) for width in widths)
+        self.answer, self.drop = nn.Linear(WIDTH, answers), nn.Dropout(0.5)
 
-    def forward(self, grams: list[list[int]], vectors: torch.Tensor) -> torch.Tensor:
+    def forward(self, grams: list[list[int]], *vectors: torch.Tensor) -> torch.Tensor:
         starts = torch.tensor([0, *accumulate(map(len, grams[:-1]))])
-        bags = self.grams(torch.tensor([*chain(*grams)]), starts)  # [n, WIDTH]
-        hidden = nn.functional.gelu(bags + self.vector(self.drop(vectors)))
-        out: torch.Tensor = self.answer(self.drop(hidden))
+        hidden = self.grams(torch.tensor([*chain(*grams)]), starts)  # [n, WIDTH]
+        for project, vector in zip(self.vectors, vectors, strict=True):
+            hidden = hidden + project(self.drop(vector))
+        out: torch.Tensor = self.answer(self.drop(nn.functional.gelu(hidden)))
         return out
 
 
@@ -52,7 +56,44 @@ def vectors(questions: list[str]) -> torch.Tensor:
     for at in range(0, len(order), 64):
         part = order[at : at + 64]
         out[part] = embed([questions[i] for i in part], *text)
-    return (out - out.mean(0)) / out.std(0)
+    return standard(out)
+
+
+def standard(values: torch.Tensor) -> torch.Tensor:
+    """Each number about 0 with deviation 1, over the first dimension."""
+    return (values - values.mean(0)) / (values.std(0) + 1e-6)
+
+
+def numbered(questions: list[str], least: int) -> tuple[list[list[int]], int]:
+    """The numbers of each question's n-grams that `least` questions have, and how many such there are."""
+    split = [ngrams(question) for question in questions]
+    counts = Counter(gram for grams in split for gram in {*grams})
+    number = {gram: i for i, gram in enumerate(gram for gram, n in counts.items() if n >= least)}
+    return [[number[gram] for gram in one if gram in number] for one in split], len(number)
+
+
+def batches(some: NDArray[np.int64], size: int) -> list[NDArray[np.int64]]:
+    return np.array_split(some, max(1, len(some) // size))
+
+
+def fit(
+    teacher: Teacher,
+    loss: Callable[[NDArray[np.int64]], torch.Tensor],
+    some: NDArray[np.int64],
+    epochs: int,
+    size: int,
+    random: np.random.Generator,
+) -> None:
+    """Trains on `some` rows, whose loss is told for each batch of them."""
+    optimizer = torch.optim.AdamW(teacher.parameters(), 1e-3, weight_decay=0.02)
+    decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0, epochs * len(batches(some, size)))
+    for _ in range(epochs):
+        for part in batches(random.permutation(some), size):
+            optimizer.zero_grad()
+            loss(part).backward()
+            optimizer.step()
+            decay.step()
+    teacher.eval()
 
 
 def answers(rows: list[dict]) -> list[str]:
@@ -60,42 +101,28 @@ def answers(rows: list[dict]) -> list[str]:
     file = FOLDER / "priors.json"
     if file.exists() and len(kept := json.loads(file.read_text("utf-8"))) == len(rows):
         return list(kept)
-    seen, split = vectors([row["question"] for row in rows]), [ngrams(row["question"]) for row in rows]
-    counts = Counter(gram for grams in split for gram in {*grams})
-    number = {gram: i for i, gram in enumerate(gram for gram, n in counts.items() if n > 3)}
-    grams = [[number[gram] for gram in one if gram in number] for one in split]
+    seen = vectors([row["question"] for row in rows])
+    grams, known = numbered([row["question"] for row in rows], 4)
     chosen = [answer for answer, _ in Counter(said for row in rows for said in row["answers"]).most_common(COMMON)]
     place = {answer: i for i, answer in enumerate(chosen)}
 
     def logits(part: NDArray[np.int64]) -> torch.Tensor:  # [n, answers]
         return teacher([grams[i] for i in part], seen[part])
 
-    def truth(part: NDArray[np.int64]) -> torch.Tensor:  # [n, answers]: the share of people who said it
-        target = torch.zeros(len(part), len(chosen))
+    def loss(part: NDArray[np.int64]) -> torch.Tensor:
+        target = torch.zeros(len(part), len(chosen))  # the share of people who said it
         for line, i in zip(target, part, strict=True):
             for said in rows[i]["answers"]:
                 if said in place:
                     line[place[said]] += 1 / len(rows[i]["answers"])
-        return target
-
-    def batches(some: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        return np.array_split(some, max(1, len(some) // BATCH))
+        return nn.functional.cross_entropy(logits(part), target)
 
     out, random = [""] * len(rows), np.random.default_rng(0)
     for mine in np.array_split(random.permutation(len(rows)), FOLDS):
-        others = np.setdiff1d(np.arange(len(rows)), mine)
-        teacher = Teacher(len(number), len(chosen))
-        optimizer = torch.optim.AdamW(teacher.parameters(), 1e-3, weight_decay=0.02)
-        decay = torch.optim.lr_scheduler.LinearLR(optimizer, 1, 0, EPOCHS * len(batches(others)))
-        for _ in range(EPOCHS):
-            for part in batches(random.permutation(others)):
-                optimizer.zero_grad()
-                nn.functional.cross_entropy(logits(part), truth(part)).backward()
-                optimizer.step()
-                decay.step()
-        teacher.eval()
+        teacher = Teacher(known, len(chosen))
+        fit(teacher, loss, np.setdiff1d(np.arange(len(rows)), mine), EPOCHS, BATCH, random)
         with torch.inference_mode():
-            for part in batches(mine):
+            for part in batches(mine, BATCH):
                 for i, best in zip(part, logits(part).argmax(-1).tolist(), strict=True):
                     out[i] = chosen[best]
         agree = np.mean([min(1, rows[i]["answers"].count(out[i]) / 3) for i in mine])

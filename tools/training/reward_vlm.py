@@ -34,10 +34,11 @@ from tools.training.train_vlm import (
     see,
 )
 
-PHOTOS, DREAMS, SAMPLES, LONGEST = 26, 10, 5, 22  # photos and dreams a step, captions of each, tokens a caption
+PHOTOS, ELSEWHERE, DREAMS = 22, 6, 8  # a step: photos of Flickr8k, photos unlike them, dreams
+SAMPLES, LONGEST = 5, 22  # captions of each, tokens a caption
 MIX = {  # photos of one thing are captioned about as often as stickers: else a cat becomes "a cat face and a cat face"
-    "reward": 0.46, "asked": 0.12, "stickers": 0.12, "counts": 0.04, "cells": 0.015, "places": 0.005, "easy_vqa": 0.005,
-    "flickr8k": 0.01, "daquar": 0.03, "vqa_text": 0.04, "named": 0.03, "people": 0.06, "dreams": 0.09,
+    "reward": 0.42, "asked": 0.12, "stickers": 0.11, "what": 0.04, "counts": 0.04, "cells": 0.015, "places": 0.005, "easy_vqa": 0.005,
+    "flickr8k": 0.01, "daquar": 0.1, "elsewhere": 0.05, "vqa_text": 0.04, "named": 0.03, "people": 0.06, "dreams": 0.09,
 }  # fmt: skip
 
 Vector = tuple[list[dict[tuple[str, ...], float]], list[float], int]
@@ -131,13 +132,17 @@ def rewarded(run: Run, reward: Reward, question: list[int], rng: random.Random) 
     What is dreamt has no captions: there it is worth one to name it, once."""
     source = run.source
     chosen, dreamt = source.next_photos(PHOTOS), rng.sample(range(len(source.dreamt)), DREAMS)
-    seen = [*(rng.choice(source.flickr)[i] for i in chosen), *(source.dreams[i] for i in dreamt)]
+    others = rng.sample(range(len(source.elsewhere)), ELSEWHERE)
+    seen = [rng.choice(source.flickr)[i] for i in chosen]
+    seen += [source.shown[one.dataset][one.number] for one in (source.elsewhere[i] for i in others)]
+    seen += [source.dreams[i] for i in dreamt]
+    captioned = [*chosen, *(-1 - i for i in others)]
     halfway = features.moved(torch.from_numpy(np.stack(seen)).float(), rng)
     drawn = write(run.model, halfway, question, SAMPLES)
     said = [[run.tokenizer.decode(line) for line in lines] for lines in drawn]
     worth = torch.tensor(
-        [[reward(i, one) for one in lines] for i, lines in zip(chosen, said[:PHOTOS], strict=True)]
-        + [[named(source.dreamt[i][1], one) for one in lines] for i, lines in zip(dreamt, said[PHOTOS:], strict=True)]
+        [[reward(i, one) for one in lines] for i, lines in zip(captioned, said[:-DREAMS], strict=True)]
+        + [[named(source.dreamt[i][1], one) for one in lines] for i, lines in zip(dreamt, said[-DREAMS:], strict=True)]
     )  # [photos and dreams, samples]
     better = (worth - worth.mean(1, keepdim=True)) * SAMPLES / (SAMPLES - 1)  # than the mean of the others
     weights = [
@@ -157,7 +162,8 @@ def train(data: Path, minutes: float, out: Path, start: Path, rate: float, seed:
     torch.manual_seed(seed)
     run = Run(data, FOLDER / "vlm-reward.pt", start)
     run.source.seed(seed + run.step)
-    reward, question = Reward(run.source.captions), run.tokenizer.encode(DESCRIBE).ids
+    elsewhere = {-1 - i: list(photo.captions) for i, photo in enumerate(run.source.elsewhere)}
+    reward, question = Reward(run.source.captions | elsewhere), run.tokenizer.encode(DESCRIBE).ids
     rng, found = random.Random(seed + run.step), []
 
     def better() -> FastVlmForConditionalGeneration:

@@ -98,6 +98,12 @@ class Scenes:
             if len(placed) == count:
                 return Scene(placed, ground, texture, rng.randrange(len(self.arts)))
 
+    def alone(self) -> Scene:
+        """A scene of one kind of thing."""
+        while len(self.groups(scene := self.scene())) > 1:
+            pass
+        return scene
+
     def draw(self, scene: Scene, side: int = 224) -> Image.Image:
         canvas = Image.fromarray(self.ground(scene, side))
         for thing in scene.things:

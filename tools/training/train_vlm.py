@@ -33,10 +33,11 @@ from transformers import (
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from pipelines.device import pick
-from tools.training import detector, dreams, features, priors
+from tools.training import detector, dreams, elsewhere, features, priors
 from tools.training.aids import Aids, Names, covers, spoken, told
 from tools.training.features import CELLS, FOLDER, rows
 from tools.training.precision import autocast, muon
+from tools.training.room_answers import Rooms, mirrored
 from tools.training.scenes import DESCRIBE, WORDS, Exchange, Scene, Scenes
 from tools.training.stickers import PAINTS, Thing, plural
 from tools.training.synthetic import follow_ups, many, questions, salient, some, tidy, whether
@@ -55,7 +56,7 @@ TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
 )
 SHARES = {  # of the steps
-    "flickr8k": 0.22, "asked": 0.1, "stickers": 0.24, "places": 0.03, "counts": 0.06, "cells": 0.02, "easy_vqa": 0.03, "daquar": 0.05,
+    "flickr8k": 0.22, "asked": 0.1, "stickers": 0.22, "what": 0.03, "places": 0.03, "counts": 0.06, "cells": 0.02, "easy_vqa": 0.03, "daquar": 0.05, "elsewhere": 0.03,
     "vqa_text": 0.13, "named": 0.05, "people": 0.02, "dreams": 0.1,
 }  # fmt: skip
 BATCH, PEAK, PEAK_TOWER = 8, 1e-3, 2e-4
@@ -67,6 +68,7 @@ WITHOUT_PEOPLE = "bird cat deer dog frog forest glacier mountain sea".split()
 HELD_PEOPLE = 10  # one in so many photos of Imagenette and of Intel's scenes is kept out where people are counted
 PEOPLE = (0.35, 0.25, 0.16, 0.14, 0.07, 0.03)  # how often photos with so many of them are shown
 ELSEWHERE = 0.3  # how often those that people are in are not Flickr8k's
+MOVED = ("flickr8k", "asked", "named", "dreams", "daquar", "elsewhere")  # shown cut anew at each step
 CROPS = ("plain", "crop", "crop2", "crop3", "crop4")
 
 
@@ -137,7 +139,8 @@ class Source:
         self.easy = {i: easy[name] for i, name in enumerate(places[:-HELD_EASY]) if name in easy}
         self.shapes = features.load("halfway", "easy_vqa", "plain")
         rooms, places = daquar(data), features.names(data, "daquar")
-        self.rooms = {i: rooms[name] for i, name in enumerate(places[:-HELD_DAQUAR]) if name in rooms}
+        kept = enumerate(places[:-HELD_DAQUAR])
+        self.rooms = Rooms([(i, *exchange) for i, name in kept for exchange in rooms.get(name, [])])
         self.room_views = [features.load("halfway", "daquar", view) for view in CROPS[:2]]
         asked = vqa_text(data)[:-HELD_VQA]
         for row, likeliest in zip(asked, priors.answers(asked), strict=True):
@@ -158,7 +161,7 @@ class Source:
         self.named = [(features.load("halfway", kind, "plain"), i, name) for kind in ("imagenette", "cifar10", "intel_scenes")
                       for i, name in enumerate(labels(data, kind)) if i % HELD_PEOPLE or kind == "cifar10"]  # fmt: skip
         self.people: dict[int, tuple[list, list]] = {}  # photos of Flickr8k and others by how many a detector counts
-        learnt = {"flickr8k": set(self.captions), "daquar": set(self.rooms)}
+        learnt = {"flickr8k": set(self.captions), "daquar": set(self.rooms.own)}
         learnt |= {name: {i for i in range(10_000) if i % HELD_PEOPLE} for name in ("imagenette", "intel_scenes")}
         for name, chosen in learnt.items():
             photos = features.load("halfway", name, "plain")
@@ -167,6 +170,14 @@ class Source:
                     continue
                 if number or name != "flickr8k":  # captions know better of photos without any
                     self.people.setdefault(number, ([], []))[name != "flickr8k"].append((photos, i))
+
+        self.elsewhere = elsewhere.rooms({i: rooms[places[i]] for i in self.rooms.own})
+        for name in ("imagenette", "intel_scenes"):
+            told = elsewhere.labelled(data, name, elsewhere.labels(data, name))
+            self.elsewhere += [photo for photo in told if photo.number in learnt[name]]
+        self.shown = {
+            kind: features.load("halfway", kind, "plain") for kind in ("daquar", "imagenette", "intel_scenes")
+        }
 
     def seed(self, seed: int) -> None:
         self.rng.seed(seed)
@@ -193,6 +204,10 @@ class Source:
     def batch(self, kind: str) -> Batch:
         rng = self.rng
         opinion, called = None, []
+        if kind == "what":  # names of stickers, of many pictures: scenes seldom ask for them
+            scenes = [self.scenes.alone() for _ in range(3 * BATCH)]
+            halfway = features.halfway(self.tower, [self.scenes.draw(scene) for scene in scenes])
+            return Batch(halfway, [[[one] for one in self.scenes.exchanges(s)["what"]] for s in scenes], scenes=scenes)
         if kind in ("stickers", "cells"):
             scenes = [self.scenes.scene() for _ in range(BATCH * (1 + (kind == "cells")))]
             halfway = features.halfway(self.tower, [self.scenes.draw(scene) for scene in scenes])
@@ -223,10 +238,20 @@ class Source:
             chosen = rng.sample(list(self.easy), BATCH)
             seen, talks = [self.shapes[i] for i in chosen], [chained(self.easy[i][:12], rng) for i in chosen]
         elif kind == "daquar":
-            chosen = rng.sample(list(self.rooms), BATCH)
-            seen = [rng.choice(self.room_views)[i] for i in chosen]
-            opinion = self.opinion(kind, chosen)
-            talks = [chained(rng.sample(self.rooms[i], min(12, len(self.rooms[i]))) + nobody(rng), rng) for i in chosen]
+            chosen = rng.sample(list(self.rooms.own), BATCH)
+            opinion, seen, talks = self.opinion(kind, chosen), [], []
+            for room in chosen:
+                view, turned = rng.randrange(2), rng.random() < 0.5  # the second view is a mirror image itself
+                seen.append(self.room_views[view][room, :, :, :: -1 if turned else 1])
+                told = self.rooms.talks(room, rng)
+                talks.append(chained((mirrored(told) if turned != bool(view) else told) + nobody(rng), rng))
+        elif kind == "elsewhere":
+            photos = rng.sample(self.elsewhere, 2 * BATCH)
+            seen = [self.shown[one.dataset][one.number] for one in photos]
+            talks = [
+                [[(DESCRIBE, c)] for c in rng.sample(one.captions, 2)] + chained(one.questions(rng), rng)
+                for one in photos
+            ]
         elif kind == "named":
             few = rng.sample(self.named, BATCH)
             seen = [photos[i] for photos, i, _ in few]
@@ -254,11 +279,11 @@ class Source:
             talks = [[[(row["question"], guessed(row, rng))] for row in asked[i::BATCH]] for i in range(BATCH)]
         halfway = torch.from_numpy(np.stack(seen)).float()
         return Batch(
-            features.moved(halfway, rng) if kind in ("flickr8k", "asked", "named", "dreams") else halfway,
+            features.moved(halfway, rng, kind != "daquar") if kind in MOVED else halfway,
             talks,
             opinion,
             names=called,
-            frozen=kind == "vqa_text",
+            frozen=kind in ("vqa_text", "daquar"),
         )
 
 
