@@ -39,9 +39,10 @@ class Reading(NamedTuple):
 class Known:
     """`names` of things, the first `things` of them one for each, the others more words for them; what to `say` for each of
     them, mostly itself; unit `vectors` [compared, d] of the first of them from the model's own text encoder, as those that have
-    words around them ("green snake") are only said; `around`: the words that stand around names ("a", "red", "two"). What a small model draws for a prompt is much alike, whatever the noise: so seeds take
-    in turn the things that a `general` word stands for ("fruit"), the `kinds` that there are of some things ("black cat" of
-    "cat"), and the `turns`: those of the words for unusual `ways` to stand ("tilted") in which a thing is drawn well."""
+    words around them ("green snake") are only said; `around`: the words that stand around names ("a", "red", "two"). What a
+    small model draws for a prompt is much alike, whatever the noise: so seeds take in turn the things that a `general` word
+    stands for ("fruit"), the `kinds` that there are of some things ("black cat" of "cat"), and the `turns`: those of the words
+    for unusual `ways` to stand ("tilted") in which a thing is drawn well."""
 
     names: list[str]
     say: list[str]

@@ -29,9 +29,8 @@ from tools.training.train_clip import IMAGENETTE
 from tools.training.train_vlm import HELD_DAQUAR, HELD_EASY, HELD_PEOPLE, HELD_VQA, answered, daquar, easy_vqa, vqa_text
 
 MODELS = Path("assets/models")
-ALIVE = re.compile(
-    r"\b(m[ae]n|wom[ae]n|persons?|people|boys?|girls?|child|children|dogs?|surfers?|skiers?|climbers?|hikers?|players?|snowboarders?)\b"
-)
+PEOPLE = "man|men|woman|women|person|people|boys?|girls?|child|children"
+ALIVE = re.compile(rf"\b({PEOPLE}|persons|dogs?|surfers?|skiers?|climbers?|hikers?|players?|snowboarders?)\b")
 
 
 def spread(items: Sequence[Any], limit: int) -> list[Any]:
@@ -85,7 +84,7 @@ def cifar10(data: Path, limit: int) -> dict[str, float]:
 
 def dogs(data: Path, limit: int) -> dict[str, float]:
     """Held-out photos of dogs, as most captions say, and of no people, among ten animals."""
-    people = re.compile(r"\b(man|men|woman|women|person|people|boys?|girls?|child|children)\b", re.IGNORECASE)
+    people = re.compile(rf"\b({PEOPLE})\b", re.IGNORECASE)
     told = [(row, [caption.lower() for caption in row["captions"]]) for row in features.held_photos(data)]
     shown = [r["image"] for r, said in told if sum("dog" in c for c in said) >= 4 and not people.search(" ".join(said))]
     animals = ["dog", "cat", "horse", "cow", "sheep", "bird", "rabbit", "bear", "elephant", "lion"]
@@ -120,9 +119,9 @@ def captions(data: Path, limit: int) -> dict[str, float]:
 
 def landscapes(data: Path, limit: int) -> dict[str, float]:
     """Held-out photos of forests, mountains, glaciers and seas: how many captions tell of people or dogs, which hardly any shows."""
-    truth = {row["image"]: row["label"] for row in rows(data / "intel_scenes" / "labels.jsonl")}
-    held = features.names(data, "intel_scenes")[::HELD_PEOPLE]
-    shown = [data / "intel_scenes" / "images" / name for name in held if truth[name] not in ("buildings", "street")]
+    named = [*zip(features.names(data, "intel_scenes"), features.labels(data, "intel_scenes"), strict=True)]
+    folder, built = data / "intel_scenes" / "images", ("buildings", "street")
+    shown = [folder / name for name, label in named[::HELD_PEOPLE] if label not in built]
     told = [bool(ALIVE.search(caption.run(photo).text)) for photo in shown]
     return {"with people or dogs": float(np.mean(told)), "n": len(told)}
 

@@ -15,7 +15,6 @@ from torch.nn.functional import binary_cross_entropy_with_logits, normalize
 
 from pipelines import catalog, classify
 from tools.training import features
-from tools.training.features import rows
 
 BINS = 15
 Pairs = tuple[torch.Tensor, torch.Tensor]  # cosine [photos, labels], true [photos, labels]
@@ -37,10 +36,10 @@ def pairs(data: Path) -> list[Pairs]:
 
     out = []
     for dataset in ("imagenette", "intel_scenes"):
-        truth = {row["image"]: row["label"] for row in rows(data / dataset / "labels.jsonl")}
-        labels, names = sorted(set(truth.values())), features.names(data, dataset)
-        true = torch.tensor([[truth[name] == label for label in labels] for name in names])
-        out.append((photos(dataset, names) @ texts(labels).T, true.float()))
+        truth = features.labels(data, dataset)
+        labels = sorted(set(truth))
+        true = torch.tensor([[own == label for label in labels] for own in truth])
+        out.append((photos(dataset, features.names(data, dataset)) @ texts(labels).T, true.float()))
     cifar = np.load(data / "cifar10" / "cifar10_dev.npz")
     true = torch.nn.functional.one_hot(torch.from_numpy(cifar["labels"]).long(), 10).float()
     seen = photos("cifar10", features.names(data, "cifar10"))

@@ -122,18 +122,15 @@ def described(room: str, found: list[str], rng: random.Random) -> str:
     return form.format(a=article(room).split(" ")[0], room=room, first=first, second=second, third=third)
 
 
-def labelled(data: Path, dataset: str, truth: Sequence[str]) -> list[Photo]:
+def labelled(data: Path, dataset: str) -> list[Photo]:
     """Photos of Intel's scenes or of Imagenette where it is clear whether there are people: the captions of their label."""
     out = []
-    for number, (label, things) in enumerate(zip(truth, detector.found(data, dataset), strict=True)):
+    for number, (label, things) in enumerate(
+        zip(features.labels(data, dataset), detector.found(data, dataset), strict=True)
+    ):
         people = detector.people(things)
         captions = PEOPLED.get(label, []) if people else PLACES.get(label, ("", []))[1] if people == 0 else []
         if captions:
             place = PLACES[label][0]
             out.append(Photo(dataset, number, captions, place, False if place else None))
     return out
-
-
-def labels(data: Path, dataset: str) -> list[str]:
-    truth = {row["image"]: row["label"] for row in features.rows(data / dataset / "labels.jsonl")}
-    return [truth[name] for name in features.names(data, dataset)]

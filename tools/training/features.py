@@ -86,6 +86,12 @@ def names(data: Path, dataset: str) -> list[str]:
     return sorted(path.name for path in (data / dataset / "images").iterdir())
 
 
+def labels(data: Path, dataset: str) -> list[str]:
+    """What each picture of a set with labels shows, in the order of its feature files."""
+    truth = {row["image"]: row["label"] for row in rows(data / dataset / "labels.jsonl")}
+    return [truth[name] for name in names(data, dataset)]
+
+
 def rows(file: Path) -> list[dict]:
     return [json.loads(line) for line in file.read_text("utf-8").splitlines() if line.strip()]
 

@@ -22,12 +22,12 @@ from tools.training.features import FOLDER, rows
 from tools.training.scenes import Scene, Scenes
 from tools.training.stickers import PAINTS
 from tools.training.train_clip import (
-    LABEL_TEMPLATES,
     TEMPLATES,
     USUAL,
     World,
     build,
     export,
+    labels,
     match_loss,
     measure,
     node_index,
@@ -111,16 +111,9 @@ class Texts:
         return torch.stack([self.known[line] for line in lines])
 
 
-def labels(said: Texts, lines: list[str]) -> torch.Tensor:  # [n, 256]
-    """Labels as the app reads them."""
-    vectors = said([filled(template, line) for line in lines for template in LABEL_TEMPLATES])
-    return normalize(vectors.unflatten(0, (len(lines), -1)).mean(1), dim=-1)
-
-
 @torch.inference_mode()
 def right(stickers: Stickers, head: Head, said: Texts) -> dict[str, float]:
     """Of the pictures with one thing: its name first among twenty, and its colour among all."""
-
     scenes, rng = stickers.scenes, random.Random(0)
     names = labels(said, [scenes.names[icon][0] for icon in scenes.icons])
     named, hued = [], []
@@ -159,8 +152,7 @@ def learn(data: Path, model: nn.Module, tokenizer: Tokenizer, steps: int) -> Hea
         print(*scores, "objects never shown", right(new, weights, said), flush=True)
 
     captions = said.encode(spoken["captions"])
-    names = [row["name"] for row in rows(data / "imagenet_classes.jsonl")]
-    classes = labels(said, names)  # [1000, 256]
+    classes = labels(said, [row["name"] for row in rows(data / "imagenet_classes.jsonl")])  # [1000, 256]
     forms = [spoken["nodes"][i] for places in node_index(data) for i in places[:3]]  # bare, plural, in a template
     nodes = normalize(said.encode(forms).unflatten(0, (-1, 3)).mean(1), dim=-1)
     heat = model.logit_scale.data.exp().clamp(max=60)

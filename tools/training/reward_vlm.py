@@ -134,8 +134,7 @@ def rewarded(run: Run, reward: Reward, question: list[int], rng: random.Random) 
     chosen, dreamt = source.next_photos(PHOTOS), rng.sample(range(len(source.dreamt)), DREAMS)
     others = rng.sample(range(len(source.elsewhere)), ELSEWHERE)
     seen = [rng.choice(source.flickr)[i] for i in chosen]
-    seen += [source.shown[one.dataset][one.number] for one in (source.elsewhere[i] for i in others)]
-    seen += [source.dreams[i] for i in dreamt]
+    seen += [source.elsewhere[i][0] for i in others] + [source.dreams[i] for i in dreamt]
     captioned = [*chosen, *(-1 - i for i in others)]
     halfway = features.moved(torch.from_numpy(np.stack(seen)).float(), rng)
     drawn = write(run.model, halfway, question, SAMPLES)
@@ -162,7 +161,7 @@ def train(data: Path, minutes: float, out: Path, start: Path, rate: float, seed:
     torch.manual_seed(seed)
     run = Run(data, FOLDER / "vlm-reward.pt", start)
     run.source.seed(seed + run.step)
-    elsewhere = {-1 - i: list(photo.captions) for i, photo in enumerate(run.source.elsewhere)}
+    elsewhere = {-1 - i: list(photo.captions) for i, (_, photo) in enumerate(run.source.elsewhere)}
     reward, question = Reward(run.source.captions | elsewhere), run.tokenizer.encode(DESCRIBE).ids
     rng, found = random.Random(seed + run.step), []
 

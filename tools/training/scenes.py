@@ -98,12 +98,6 @@ class Scenes:
             if len(placed) == count:
                 return Scene(placed, ground, texture, rng.randrange(len(self.arts)))
 
-    def alone(self) -> Scene:
-        """A scene of one kind of thing."""
-        while len(self.groups(scene := self.scene())) > 1:
-            pass
-        return scene
-
     def draw(self, scene: Scene, side: int = 224) -> Image.Image:
         canvas = Image.fromarray(self.ground(scene, side))
         for thing in scene.things:
@@ -210,6 +204,10 @@ class Scenes:
     def counts(self, scene: Scene) -> list[Exchange]:
         """How many there are, of all and of each kind, where there are several things."""
         return self.exchanges(scene)["count"] if len(scene.things) > 1 else []
+
+    def what(self, scene: Scene) -> list[Exchange]:
+        """What it is, of scenes of one kind of thing."""
+        return self.exchanges(scene)["what"]
 
     def where(self, scene: Scene) -> list[Exchange]:
         """In which part of the picture each thing is, and where it is seen from each other, in any order."""

@@ -579,6 +579,12 @@ def reader(model: nn.Module, tokenizer: Tokenizer) -> Callable[[list[str]], torc
     return encode
 
 
+def labels(encode: Callable[[list[str]], torch.Tensor], names: list[str]) -> torch.Tensor:  # [n, 256]
+    """Labels as the app reads them."""
+    lines = [filled(template, name) for name in names for template in LABEL_TEMPLATES]
+    return normalize(encode(lines).view(len(names), -1, DIM).mean(1), dim=-1)
+
+
 @torch.inference_mode()
 def measure(
     data: Path, head: nn.Module, encode: Callable[[list[str]], torch.Tensor], dev: torch.Tensor | None = None
@@ -598,26 +604,19 @@ def measure(
     rank = (similar > own).sum(1)
     out = {"R@1": (rank < 1).float().mean().item(), "R@10": (rank < 10).float().mean().item()}
 
-    def labels(names: list[str]) -> torch.Tensor:
-        lines = [filled(template, name) for name in names for template in LABEL_TEMPLATES]
-        return normalize(encode(lines).view(len(names), -1, DIM).mean(1), dim=-1)
-
-    imagenet = labels([row["name"] for row in rows(data / "imagenet_classes.jsonl")])
+    imagenet = labels(encode, [row["name"] for row in rows(data / "imagenet_classes.jsonl")])
     seen = image(torch.from_numpy(features.load("tuned", "imagenette", "plain")).float())
-    truth = {row["image"]: row["label"] for row in rows(data / "imagenette" / "labels.jsonl")}
-    target = torch.tensor([IMAGENETTE[truth[name]] for name in features.names(data, "imagenette")])
+    target = torch.tensor([IMAGENETTE[label] for label in features.labels(data, "imagenette")])
     out["imagenet names"] = ((seen @ imagenet.T).argmax(1) == target).float().mean().item()
     cifar = np.load(data / "cifar10" / "cifar10_dev.npz", allow_pickle=False)
     seen = image(torch.from_numpy(features.load("tuned", "cifar10", "plain")).float())
-    guess = (seen @ labels([str(name) for name in cifar["classes"]]).T).argmax(1).numpy()
+    guess = (seen @ labels(encode, [str(name) for name in cifar["classes"]]).T).argmax(1).numpy()
     out["cifar10"] = float((guess == cifar["labels"]).mean())
-    truth = {row["image"]: row["label"] for row in rows(data / "intel_scenes" / "labels.jsonl")}
-    kinds = sorted(set(truth.values()))
+    truth = features.labels(data, "intel_scenes")
+    kinds = sorted(set(truth))
     seen = image(torch.from_numpy(features.load("tuned", "intel_scenes", "plain")).float())
-    guess = (seen @ labels(kinds).T).argmax(1).tolist()
-    out["scenes"] = float(
-        np.mean([kinds[g] == truth[n] for g, n in zip(guess, features.names(data, "intel_scenes"), strict=True)])
-    )
+    guess = (seen @ labels(encode, kinds).T).argmax(1).tolist()
+    out["scenes"] = float(np.mean([kinds[g] == label for g, label in zip(guess, truth, strict=True)]))
     return {name: round(value, 4) for name, value in out.items()}
 
 

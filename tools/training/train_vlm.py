@@ -56,8 +56,8 @@ TEMPLATE = (
     "{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
 )
 SHARES = {  # of the steps
-    "flickr8k": 0.22, "asked": 0.1, "stickers": 0.22, "what": 0.03, "places": 0.03, "counts": 0.06, "cells": 0.02, "easy_vqa": 0.03, "daquar": 0.05, "elsewhere": 0.03,
-    "vqa_text": 0.13, "named": 0.05, "people": 0.02, "dreams": 0.1,
+    "flickr8k": 0.22, "asked": 0.1, "stickers": 0.22, "what": 0.03, "places": 0.03, "counts": 0.06, "cells": 0.02,
+    "easy_vqa": 0.03, "daquar": 0.05, "elsewhere": 0.03, "vqa_text": 0.13, "named": 0.05, "people": 0.02, "dreams": 0.1,
 }  # fmt: skip
 BATCH, PEAK, PEAK_TOWER = 8, 1e-3, 2e-4
 ASKED, TAUGHT = 30, 0.5  # questions about a blur, and how many of them are answered as their words alone tell
@@ -68,6 +68,11 @@ WITHOUT_PEOPLE = "bird cat deer dog frog forest glacier mountain sea".split()
 HELD_PEOPLE = 10  # one in so many photos of Imagenette and of Intel's scenes is kept out where people are counted
 PEOPLE = (0.35, 0.25, 0.16, 0.14, 0.07, 0.03)  # how often photos with so many of them are shown
 ELSEWHERE = 0.3  # how often those that people are in are not Flickr8k's
+ASKED_ALONE = {
+    "places": 2,
+    "counts": 2,
+    "what": 3,
+}  # steps about stickers without other questions, and batches of pictures in each
 MOVED = ("flickr8k", "asked", "named", "dreams", "daquar", "elsewhere")  # shown cut anew at each step
 CROPS = ("plain", "crop", "crop2", "crop3", "crop4")
 
@@ -157,7 +162,7 @@ class Source:
         for kind, base in dreams.seen():
             name, known = self.names.common[kind], base >= 0 and kind in dreams.WALKING
             self.dreamt.append((kind, name, dreams.retold(self.captions[base], name) if known else []))
-        self.pooled = {kind: torch.from_numpy(features.load("means", kind, "plain")) for kind in ("flickr8k", "daquar")}
+        self.pooled = torch.from_numpy(features.load("means", "flickr8k", "plain"))
         self.named = [(features.load("halfway", kind, "plain"), i, name) for kind in ("imagenette", "cifar10", "intel_scenes")
                       for i, name in enumerate(labels(data, kind)) if i % HELD_PEOPLE or kind == "cifar10"]  # fmt: skip
         self.people: dict[int, tuple[list, list]] = {}  # photos of Flickr8k and others by how many a detector counts
@@ -171,21 +176,18 @@ class Source:
                 if number or name != "flickr8k":  # captions know better of photos without any
                     self.people.setdefault(number, ([], []))[name != "flickr8k"].append((photos, i))
 
-        self.elsewhere = elsewhere.rooms({i: rooms[places[i]] for i in self.rooms.own})
-        for name in ("imagenette", "intel_scenes"):
-            told = elsewhere.labelled(data, name, elsewhere.labels(data, name))
-            self.elsewhere += [photo for photo in told if photo.number in learnt[name]]
-        self.shown = {
-            kind: features.load("halfway", kind, "plain") for kind in ("daquar", "imagenette", "intel_scenes")
-        }
+        captioned = elsewhere.rooms({i: rooms[places[i]] for i in self.rooms.own})
+        captioned += elsewhere.labelled(data, "imagenette") + elsewhere.labelled(data, "intel_scenes")
+        shown = {name: features.load("halfway", name, "plain") for name in {photo.dataset for photo in captioned}}
+        self.elsewhere = [(shown[p.dataset][p.number], p) for p in captioned if p.number in learnt[p.dataset]]
 
     def seed(self, seed: int) -> None:
         self.rng.seed(seed)
         self.scenes.rng.seed(seed)
 
-    def opinion(self, kind: str, chosen: list[int]) -> torch.Tensor:  # [n, 1000]
+    def opinion(self, chosen: list[int]) -> torch.Tensor:  # [n, 1000]
         with torch.no_grad():
-            return self.classifier(self.pooled[kind][chosen].float()).softmax(-1)
+            return self.classifier(self.pooled[chosen].float()).softmax(-1)
 
     def next_photos(self, n: int) -> list[int]:
         if len(self.queue) < n:
@@ -204,28 +206,24 @@ class Source:
     def batch(self, kind: str) -> Batch:
         rng = self.rng
         opinion, called = None, []
-        if kind == "what":  # names of stickers, of many pictures: scenes seldom ask for them
-            scenes = [self.scenes.alone() for _ in range(3 * BATCH)]
-            halfway = features.halfway(self.tower, [self.scenes.draw(scene) for scene in scenes])
-            return Batch(halfway, [[[one] for one in self.scenes.exchanges(s)["what"]] for s in scenes], scenes=scenes)
         if kind in ("stickers", "cells"):
             scenes = [self.scenes.scene() for _ in range(BATCH * (1 + (kind == "cells")))]
             halfway = features.halfway(self.tower, [self.scenes.draw(scene) for scene in scenes])
             return Batch(halfway, [self.scenes.talks(s) for s in scenes] if kind == "stickers" else [], scenes=scenes)
-        if kind in ("places", "counts"):  # what cells tell already; the language model learns to look it up
-            ask = self.scenes.where if kind == "places" else self.scenes.counts
+        if kind in ASKED_ALONE:  # places and numbers cells tell already; the language model learns to look them up
+            ask = {"places": self.scenes.where, "counts": self.scenes.counts, "what": self.scenes.what}[kind]
             found: list[tuple[Scene, list[Exchange]]] = []
-            while len(found) < 2 * BATCH:
+            while len(found) < ASKED_ALONE[kind] * BATCH:
                 scene = self.scenes.scene()
                 if exchanges := ask(scene):
                     found.append((scene, exchanges[:14]))
             halfway = features.halfway(self.tower, [self.scenes.draw(scene) for scene, _ in found])
             talks = [[[one] for one in exchanges] for _, exchanges in found]
-            return Batch(halfway, talks, scenes=[scene for scene, _ in found], frozen=True)
+            return Batch(halfway, talks, scenes=[scene for scene, _ in found], frozen=kind != "what")
         if kind in ("flickr8k", "asked"):  # the latter without captions, whose many words leave questions little weight
             chosen = self.next_photos(BATCH * (1 + (kind == "asked")))
             seen = [rng.choice(self.flickr)[i] for i in chosen]
-            opinion = self.opinion("flickr8k", chosen)
+            opinion = self.opinion(chosen)
             called = [agreed(self.captions[i]) for i in chosen]
             talks = [
                 [[(DESCRIBE, tidy(c))] for c in self.captions[i] if kind == "flickr8k"]
@@ -239,7 +237,7 @@ class Source:
             seen, talks = [self.shapes[i] for i in chosen], [chained(self.easy[i][:12], rng) for i in chosen]
         elif kind == "daquar":
             chosen = rng.sample(list(self.rooms.own), BATCH)
-            opinion, seen, talks = self.opinion(kind, chosen), [], []
+            seen, talks = [], []
             for room in chosen:
                 view, turned = rng.randrange(2), rng.random() < 0.5  # the second view is a mirror image itself
                 seen.append(self.room_views[view][room, :, :, :: -1 if turned else 1])
@@ -247,10 +245,10 @@ class Source:
                 talks.append(chained((mirrored(told) if turned != bool(view) else told) + nobody(rng), rng))
         elif kind == "elsewhere":
             photos = rng.sample(self.elsewhere, 2 * BATCH)
-            seen = [self.shown[one.dataset][one.number] for one in photos]
+            seen = [shown for shown, _ in photos]
             talks = [
-                [[(DESCRIBE, c)] for c in rng.sample(one.captions, 2)] + chained(one.questions(rng), rng)
-                for one in photos
+                [[(DESCRIBE, c)] for c in rng.sample(photo.captions, 2)] + chained(photo.questions(rng), rng)
+                for _, photo in photos
             ]
         elif kind == "named":
             few = rng.sample(self.named, BATCH)
@@ -293,10 +291,9 @@ def labels(data: Path, kind: str) -> list[str]:
         file = np.load(data / "cifar10" / "cifar10_dev.npz", allow_pickle=False)
         said = {"automobile": "car"}
         return [said.get(name, name) for name in (str(file["classes"][k]) for k in file["labels"])]
-    truth = {row["image"]: row["label"] for row in rows(data / kind / "labels.jsonl")}
     said = {"tench": "fish", "English springer": "dog", "chain saw": "chainsaw", "garbage truck": "truck",
             "buildings": "building"}  # fmt: skip
-    return [said.get(truth[name], truth[name].lower()) for name in features.names(data, kind)]
+    return [said.get(label, label.lower()) for label in features.labels(data, kind)]
 
 
 def nobody(rng: random.Random) -> list[Exchange]:
