@@ -28,10 +28,11 @@ WATCHING: dict[str, Any] = QUIET | {"concurrency_limit": None}  # a watcher only
 NEW_OWNER = """(owner) => owner ||
   [...crypto.getRandomValues(new Uint8Array(16))].map((one) => one.toString(16).padStart(2, "0")).join("")"""
 
-# What a job was started with comes back with its result after a reload, a photo only where its upload still is.
+# What a job was started with comes back with its result after a reload, a photo only where its upload still is. Where nothing
+# comes back the fields are skipped: their values of now would undo what is typed meanwhile.
 KEEP = "(...fields) => [fields]"
-RETURN = """async (kept, ...fields) => kept ? Promise.all(kept.map(async (value, i) =>
-  !value?.url || (await fetch(value.url, { method: "HEAD" })).ok ? value : fields[i])) : fields"""
+RETURN = """async (kept, ...fields) => Promise.all(fields.map(async (_, i) => kept &&
+  (!kept[i]?.url || (await fetch(kept[i].url, { method: "HEAD" })).ok) ? kept[i] : { __type__: "update" }))"""
 
 Updates = dict[Any, Any]
 Show = Callable[[jobs.Snapshot], Updates]

@@ -69,7 +69,7 @@ def test_a_dropped_picture_restores_its_settings_and_its_pixels(visit: Visit, tm
     page.get_by_role("button", name=text("page.options")).click()
     page.locator("#generate-prompt textarea").fill("a yellow star")
     negative = page.locator("#generate-negative textarea, #generate-negative input")
-    negative.press_sequentially("dark", delay=60)  # as a visitor types: the options have only just been put on the page
+    negative.press_sequentially("dark", delay=60)  # as a visitor types, while the page may still be loading
     page.locator("#generate-seed textarea, #generate-seed input").fill(SEED)
     page.locator("#generate-steps input[type=number]").fill("3")
     page.locator("#generate-run").click()
