@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from pipelines.errors import text
 from tools.server import Server, chromium
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -77,3 +78,11 @@ def finished(page: Page, tab: str) -> None:
     """Waits for the line under the result: model, device and seconds."""
     expect(page.locator(f"#{tab.lower()}-made")).to_contain_text("·")
     expect(page.locator(f"#{tab.lower()}-run")).to_be_enabled()
+
+
+def open_options(page: Page) -> None:
+    """Opens Generate's options. Gradio sets its fields once more in the frame after it has drawn them, which undoes what a
+    script, faster than any visitor, has typed by then."""
+    page.get_by_role("button", name=text("page.options")).click()
+    page.locator("#generate-count").wait_for()
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")

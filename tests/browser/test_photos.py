@@ -16,7 +16,7 @@ from playwright.sync_api import Page, expect
 from pipelines import inputs
 from pipelines.errors import text
 
-from .conftest import Visit, choose, finished, run_example
+from .conftest import Visit, choose, finished, open_options, run_example
 
 SEED = str(2**64 - 1)
 PHOTO = Path(__file__).parent.parent.parent / "assets" / "examples" / "cat.jpg"
@@ -66,10 +66,9 @@ def test_an_address_on_this_machine_is_refused(page: Page) -> None:
 
 def test_a_dropped_picture_restores_its_settings_and_its_pixels(visit: Visit, tmp_path: Path) -> None:
     page = visit("Generate")
-    page.get_by_role("button", name=text("page.options")).click()
+    open_options(page)
     page.locator("#generate-prompt textarea").fill("a yellow star")
-    negative = page.locator("#generate-negative textarea, #generate-negative input")
-    negative.press_sequentially("dark", delay=60)  # as a visitor types, while the page may still be loading
+    page.locator("#generate-negative textarea, #generate-negative input").fill("dark")
     page.locator("#generate-seed textarea, #generate-seed input").fill(SEED)
     page.locator("#generate-steps input[type=number]").fill("3")
     page.locator("#generate-run").click()
@@ -82,7 +81,7 @@ def test_a_dropped_picture_restores_its_settings_and_its_pixels(visit: Visit, tm
     other = visit("Generate")
     _drop(other, first.read_bytes())
     expect(other.locator("#generate-status")).to_have_text(text("generate.restored"))
-    other.get_by_role("button", name=text("page.options")).click()
+    open_options(other)
     for name, value in (("prompt", "a yellow star"), ("negative", "dark"), ("seed", SEED)):
         expect(other.locator(f"#generate-{name} textarea, #generate-{name} input")).to_have_value(value)
     expect(other.locator("#generate-steps input[type=number]")).to_have_value("3")
@@ -112,7 +111,7 @@ def test_a_drawn_picture_goes_to_another_tab_and_on(visit: Visit) -> None:
 
 def test_what_a_seed_draws_in_place_of_the_prompt_is_said_beside_it(visit: Visit) -> None:
     page = visit("Generate")
-    page.get_by_role("button", name=text("page.options")).click()
+    open_options(page)
     page.locator("#generate-prompt textarea").fill("a tree")
     page.locator("#generate-seed textarea, #generate-seed input").fill("1")
     page.locator("#generate-steps input[type=number]").fill("1")

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from pipelines.errors import text
 from tools.server import Server
 
-from .conftest import Visit, choose, finished, run_example
+from .conftest import Visit, choose, finished, open_options, run_example
 
 
 def test_a_click_on_an_example_classifies_it(page: Page) -> None:
@@ -161,7 +161,7 @@ def test_a_phone_shows_all_tabs_and_nothing_is_wider_than_it(visit: Visit, theme
 
 def _many_steps(page: Page) -> None:
     """Starts a drawing that takes minutes."""
-    page.get_by_role("button", name=text("page.options")).click()
+    open_options(page)
     page.locator("#generate-steps input[type=number]").fill("100")
     page.locator("#generate-count input[type=number]").fill("4")
     page.locator("#generate-prompt textarea").fill("a red apple")

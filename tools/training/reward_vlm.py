@@ -35,6 +35,7 @@ from tools.training.train_vlm import (
 )
 
 PHOTOS, ELSEWHERE, DREAMS = 22, 6, 8  # a step: photos of Flickr8k, photos unlike them, dreams
+PLAIN = 0.25  # what CIDEr-D counts against made captions: these are easier to meet, and their samples differ by far more
 SAMPLES, LONGEST = 5, 22  # captions of each, tokens a caption
 MIX = {  # photos of one thing are captioned about as often as stickers: else a cat becomes "a cat face and a cat face"
     "reward": 0.42, "asked": 0.12, "stickers": 0.11, "what": 0.04, "counts": 0.04, "cells": 0.015, "places": 0.005, "easy_vqa": 0.005,
@@ -135,12 +136,12 @@ def rewarded(run: Run, reward: Reward, question: list[int], rng: random.Random) 
     others = rng.sample(range(len(source.elsewhere)), ELSEWHERE)
     seen = [rng.choice(source.flickr)[i] for i in chosen]
     seen += [source.elsewhere[i][0] for i in others] + [source.dreams[i] for i in dreamt]
-    captioned = [*chosen, *(-1 - i for i in others)]
+    captioned = [(i, 1.0) for i in chosen] + [(-1 - i, PLAIN) for i in others]
     halfway = features.moved(torch.from_numpy(np.stack(seen)).float(), rng)
     drawn = write(run.model, halfway, question, SAMPLES)
     said = [[run.tokenizer.decode(line) for line in lines] for lines in drawn]
     worth = torch.tensor(
-        [[reward(i, one) for one in lines] for i, lines in zip(captioned, said[:-DREAMS], strict=True)]
+        [[scale * reward(i, one) for one in lines] for (i, scale), lines in zip(captioned, said[:-DREAMS], strict=True)]
         + [[named(source.dreamt[i][1], one) for one in lines] for i, lines in zip(dreamt, said[-DREAMS:], strict=True)]
     )  # [photos and dreams, samples]
     better = (worth - worth.mean(1, keepdim=True)) * SAMPLES / (SAMPLES - 1)  # than the mean of the others
