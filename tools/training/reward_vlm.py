@@ -35,7 +35,7 @@ from tools.training.train_vlm import (
 )
 
 PHOTOS, ELSEWHERE, DREAMS = 22, 6, 8  # a step: photos of Flickr8k, photos unlike them, dreams
-PLAIN = 0.25  # what CIDEr-D counts against made captions: these are easier to meet, and their samples differ by far more
+PLAIN = 0.25  # what CIDEr-D counts against made captions: they are easier to meet, and their samples differ more
 SAMPLES, LONGEST = 5, 22  # captions of each, tokens a caption
 MIX = {  # photos of one thing are captioned about as often as stickers: else a cat becomes "a cat face and a cat face"
     "reward": 0.42, "asked": 0.12, "stickers": 0.11, "what": 0.04, "counts": 0.04, "cells": 0.015, "places": 0.005, "easy_vqa": 0.005,
