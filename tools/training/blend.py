@@ -1,6 +1,6 @@
 """Averages weights of the vision-language model, and says how well the average captions held-out photos.
 
-Weights are named as a checkpoint's file and which of its two ("build/sight/vlm-reward.pt:average"), or as a model's folder;
+Weights are named as a checkpoint's file and which of its two ("build/sight/vlm-reward-0.pt:average"), or as a model's folder;
 "=2" after one counts it twice. Source: Wortsman et al., Model soups, 2022."""
 
 import argparse
