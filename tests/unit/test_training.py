@@ -15,6 +15,7 @@ from tools.training import detector, dreams, elsewhere, features, precision, pri
 from tools.training.blend import blend
 from tools.training.detector import Found, people
 from tools.training.features import LOWER_BLOCKS, moved, upper
+from tools.training.reward_vlm import named
 from tools.training.scenes import Scene as Seen
 from tools.training.stickers import WAYS, Art, Sampler, Scene, Thing, nearest_paint
 from tools.training.synthetic import colours, looked_for, salient
@@ -197,6 +198,19 @@ def test_moved_features_are_parts_of_the_picture_some_mirrored() -> None:
     across = moved(slope, random.Random(0))[:, 0, 0]
     assert across.shape == (60, 14) and across.min() >= 0 and across.max() <= 13
     assert 15 < int((across[:, 0] > across[:, -1]).sum()) < 45
+
+
+@pytest.mark.parametrize(
+    ("caption", "worth"),
+    [
+        ("a bear in the snow", 1),
+        ("a bear and a bear", 0),
+        ("a white dog is bear is running", 0),
+        ("a beard", 0),
+    ],
+)
+def test_a_caption_of_a_dream_is_worth_one_that_names_it_once_and_no_dog(caption: str, worth: int) -> None:
+    assert named("bear", caption) == worth
 
 
 def test_a_dream_is_a_photo_in_which_the_tower_sees_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

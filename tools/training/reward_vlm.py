@@ -126,7 +126,8 @@ def held_out(model: FastVlmForConditionalGeneration, tokenizer: Tokenizer, data:
 
 
 def named(name: str, caption: str) -> float:
-    return float(len(re.findall(rf"\b{re.escape(name)}\b", caption)) == 1)
+    """One where a dream is named, once, and not as a dog besides ("a white dog is bear")."""
+    return float(len(re.findall(rf"\b{re.escape(name)}\b", caption)) == 1 and ("dog" in name or "dog" not in caption))
 
 
 def rewarded(run: Run, reward: Reward, question: list[int], rng: random.Random) -> tuple[torch.Tensor, float]:
