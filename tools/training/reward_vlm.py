@@ -41,7 +41,6 @@ MIX = {  # photos of one thing are captioned about as often as stickers: else a 
     "reward": 0.39, "asked": 0.1, "stickers": 0.11, "what": 0.1, "counts": 0.04, "cells": 0.015, "places": 0.005, "easy_vqa": 0.005,
     "flickr8k": 0.01, "daquar": 0.12, "elsewhere": 0.05, "vqa_text": 0.04, "named": 0.03, "people": 0.06, "dreams": 0.09,
 }  # fmt: skip
-TOWER = ("cells", "places")  # steps from which nothing but the tower learns
 
 Vector = tuple[list[dict[tuple[str, ...], float]], list[float], int]
 
@@ -163,7 +162,7 @@ def rewarded(run: Run, reward: Reward, question: list[int], rng: random.Random) 
 def train(data: Path, minutes: float, out: Path, start: Path, rate: float, seed: int, frozen: bool) -> None:
     torch.manual_seed(seed)
     run = Run(data, FOLDER / f"vlm-reward-{seed}.pt", start)
-    kinds = [kind for kind in MIX if not frozen or kind not in TOWER]
+    kinds = [kind for kind in MIX if not frozen or kind != "cells"]  # from which nothing but the tower learns
     run.source.seed(seed + run.step)
     elsewhere = {-1 - i: list(photo.captions) for i, (_, photo) in enumerate(run.source.elsewhere)}
     reward, question = Reward(run.source.captions | elsewhere), run.tokenizer.encode(DESCRIBE).ids

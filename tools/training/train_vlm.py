@@ -68,11 +68,7 @@ WITHOUT_PEOPLE = "bird cat deer dog frog forest glacier mountain sea".split()
 HELD_PEOPLE = 10  # one in so many photos of Imagenette and of Intel's scenes is kept out where people are counted
 PEOPLE = (0.35, 0.25, 0.16, 0.14, 0.07, 0.03)  # how often photos with so many of them are shown
 ELSEWHERE = 0.3  # how often those that people are in are not Flickr8k's
-ASKED_ALONE = {
-    "places": 2,
-    "counts": 2,
-    "what": 3,
-}  # steps about stickers without other questions, and batches of pictures in each
+ASKED_ALONE = {"places": 2, "counts": 2, "what": 3}  # steps about stickers without other questions, batches of each
 MOVED = ("flickr8k", "asked", "named", "dreams", "daquar", "elsewhere")  # shown cut anew at each step
 CROPS = ("plain", "crop", "crop2", "crop3", "crop4")
 
