@@ -210,6 +210,8 @@ def test_each_cell_shows_the_nearest_thing_and_each_thing_has_a_cell() -> None:
     found = covers([left, right, far], 7)
     assert [found.get(21 + column) for column in range(7)] == [left] * 3 + [right] * 4
     assert found[48] == far and not covers([], 7)
+    beside = far._replace(box=(0.92, 0.92, 0.93, 0.93))
+    assert {far, beside} <= {*covers([left, right, far, beside], 7).values()}
 
 
 def test_moved_features_are_parts_of_the_picture_some_mirrored() -> None:

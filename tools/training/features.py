@@ -151,7 +151,7 @@ def shown(halfway: torch.Tensor, cuts: Sequence[Cut]) -> torch.Tensor:  # [n, 11
 
 
 def moved(halfway: torch.Tensor, rng: random.Random, mirror: bool = True) -> torch.Tensor:
-    """Pictures cut at random, half of them mirrored."""
+    """Pictures cut at random and, with `mirror`, half of them mirrored."""
     return shown(halfway, [some_cut(rng, mirror) for _ in halfway])
 
 

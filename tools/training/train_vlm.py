@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -69,11 +69,12 @@ AVERAGED = 0.997  # of the average of weights stays at each step
 HELD_EASY, HELD_DAQUAR, HELD_VQA = 400, 100, 3000  # pictures, pictures, questions kept out of training
 WITHOUT_PEOPLE = "bird cat deer dog frog forest glacier mountain sea".split()
 HELD_PEOPLE = 10  # one in so many photos of Imagenette and of Intel's scenes is kept out where people are counted
-PEOPLE = (0.35, 0.25, 0.16, 0.14, 0.07, 0.03)  # how often photos with so many of them are shown
+PEOPLE = (0.35, 0.25, 0.16, 0.14, 0.07, 0.03)  # how often photos with so many of them are shown, before they are cut
 ELSEWHERE = 0.3  # how often those that people are in are not Flickr8k's
 ASKED_ALONE = {"places": 2, "counts": 2, "what": 3}  # steps about stickers without other questions, batches of each
 MOVED = ("named", "dreams", "daquar", "elsewhere")  # shown cut anew at each step, as Flickr8k's are
-WHOLE = 0.3  # of Flickr8k's photos are shown from the view of which a detector knows what is where
+KNOWN = 0.3  # of Flickr8k's photos are shown from the view of which a detector knows what is where
+UNCUT = 0.3  # of these are shown whole
 CROPS = ("plain", "crop", "crop2", "crop3", "crop4")
 
 
@@ -119,8 +120,8 @@ SMALL = set("the and with are his her its for from while this that has have she 
 
 
 class Batch(NamedTuple):
-    """Pictures halfway up the tower, [8, 112, 14, 14], and for each its conversations. Of photos comes what classes the
-    untouched tower saw, [8, 1000], and words that stand for them; of sticker scenes what was `drawn` in each cell, of photos
+    """Pictures halfway up the tower, [n, 112, 14, 14], and for each its conversations. Of photos comes what classes the
+    untouched tower saw, [n, 1000], and words that stand for them; of sticker scenes what was `drawn` in each cell, of photos
     what a detector `found` there (None: nobody knows); from what is `frozen` the tower does not learn."""
 
     halfway: torch.Tensor
@@ -209,12 +210,12 @@ class Source:
         return [(whether(some(thing), rng, many(thing)), answer) for thing, answer in asked]
 
     def part(self, things: list[Found]) -> tuple[Cut, list[Found]]:
-        """A part of a photo that leaves no doubt which of its things are there, or all of it; and these things."""
-        for cut in (features.some_cut(self.rng) for _ in range(8)):
-            if there := detector.within(things, cut):
-                return cut, there
-        cut = Cut(mirrored=self.rng.random() < 0.5)
-        return cut, detector.within(things, cut) or []
+        """A part of a photo, now and then all of it, that leaves no doubt which of its things are there; and these things. Not
+        a part without any of them: whether a photo is cut must not tell that somebody is there."""
+        rng = self.rng
+        cuts = [] if rng.random() < UNCUT else [features.some_cut(rng) for _ in range(8)]
+        shown = ((cut, detector.within(things, cut)) for cut in (*cuts, Cut(mirrored=rng.random() < 0.5)))
+        return next((cut, there) for cut, there in shown if there is not None and bool(there) == bool(things))
 
     def batch(self, kind: str) -> Batch:
         rng = self.rng
@@ -242,7 +243,7 @@ class Source:
             chosen = self.next_photos(BATCH * (1 + (kind == "asked")))
             seen = []
             for i in chosen:
-                known = rng.random() < WHOLE  # what is in the other views
+                known = rng.random() < KNOWN  # of the other views nobody knows what is where
                 part, there = self.part(self.things["flickr8k"][i]) if known else (features.some_cut(rng), None)
                 seen.append(cut_of(self.flickr[0] if known else rng.choice(self.flickr[1:]), i, part))
                 found.append(detector.covers(there, SIDE) if there is not None else None)
@@ -291,7 +292,7 @@ class Source:
                 photos, i, things = rng.choice((far if rng.random() < ELSEWHERE else near) or near or far)
                 part, there = self.part(things)
                 seen.append(cut_of(photos, i, part))
-                talks.append(chained(counted(detector.people(there) or 0, rng), rng))
+                talks.append(chained(counted(sum(thing.name == "person" for thing in there), rng), rng))
                 found.append(detector.covers(there, SIDE))
         elif kind == "dreams":
             chosen = rng.sample(range(len(self.dreamt)), 2 * BATCH)
@@ -504,8 +505,8 @@ class Looks:
                     while tokens[first] in self.before:
                         first -= 1
                     looking = list(range(first, start))
-                    left = [seen for thing, seen in cells.items() if thing.name not in said]
                     if not photos:
+                        left = [seen for thing, seen in cells.items() if thing.name not in said]
                         found.append(Look(i, 0, CELLS + 1 + end, [[*itertools.chain(*left)] or NOTHING]))
                 for token in looking:
                     found.append(Look(i, 0, CELLS + 1 + token, [[*itertools.chain(*there)] or NOTHING]))
@@ -616,7 +617,7 @@ def aid(aids: Aids, cells: torch.Tensor, batch: Batch) -> torch.Tensor:
     lost = torch.zeros(()) if batch.opinion is None else 2 * aids.forgotten(cells, batch.opinion)
     if batch.drawn:
         lost = lost + aids.scenes(cells, batch.drawn)
-    if any(batch.found):
+    if any(one is not None for one in batch.found):
         lost = lost + aids.photos(cells, batch.found)
     return lost
 
@@ -630,8 +631,8 @@ def loss_of(
     before: FastVlmForConditionalGeneration | None = None,
     kept: float = KEPT,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What is to be made small for a batch: the words' loss, and the aids'. Of photos the tower is to see what it saw
-    `before`: else captions suffer from each sticker that it learns (Li & Hoiem, Learning without Forgetting, 2016)."""
+    """What is to be made small for a batch: the words' loss, and the aids'. Of all but stickers the tower is to see what it
+    saw `before`: else captions suffer from each sticker that it learns (Li & Hoiem, Learning without Forgetting, 2016)."""
 
     def ids(text: str) -> list[int]:
         return tokenizer.encode(text, add_special_tokens=False).ids
@@ -682,6 +683,16 @@ def optimizers_of(model: FastVlmForConditionalGeneration, aids: nn.Module) -> li
     return [muon([{"params": matrices, "peak": PEAK}], weight_decay=0.05), torch.optim.AdamW(groups, betas=(0.9, 0.98))]
 
 
+def begun(start: Path) -> dict[str, Any]:
+    """What a training begins with: the average of another one's checkpoint and its aids, or a model that ships."""
+    if start.is_dir():
+        weights, aids = FastVlmForConditionalGeneration.from_pretrained(start, dtype=torch.float32).state_dict(), {}
+    else:
+        state = torch.load(start)
+        weights, aids = state["average"], {"aids": state["aids"]}
+    return dict.fromkeys(("model", "average", "before"), weights) | aids
+
+
 class Run:
     """A training that resumes from its checkpoint: what learns, how far it is, and what it showed on the way. Without a
     checkpoint it begins from `start` (another one, or the folder of a model that ships), which stays in `before`."""
@@ -697,27 +708,17 @@ class Run:
         self.looks = Looks(self.tokenizer, [*itertools.chain(*self.source.scenes.names.values())])
         self.average, self.before = (build(self.tokenizer.get_vocab_size()).eval() for _ in range(2))
         self.optimizers = optimizers_of(self.model, self.aids)
-        self.step, self.curve, spent, state = 0, [], 0.0, None
-        if start:
-            shipped = FastVlmForConditionalGeneration
-            state = (
-                {"average": shipped.from_pretrained(start, dtype=torch.float32).state_dict()}
-                if start.is_dir()
-                else torch.load(start)
-            )
-            for model in (self.model, self.average, self.before):
-                model.load_state_dict(state["average"])
-        if self.file.exists():
-            state = torch.load(self.file)
-            self.model.load_state_dict(state["model"])
-            self.average.load_state_dict(state["average"])
-            for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
-                optimizer.load_state_dict(kept)
-            spent, self.step, self.curve = state["spent"], state["step"], state["curve"]
-        if state and "aids" in state:
+        state = torch.load(file) if file.exists() else begun(start) if start else {}
+        for model, name in ((self.model, "model"), (self.average, "average"), (self.before, "before")):
+            if state:
+                model.load_state_dict(state[name])
+        if "aids" in state:
             self.aids.load_state_dict(state["aids"])
         elif start:
             self.acquaint()
+        for optimizer, kept in zip(self.optimizers, state.get("optimizers", ()), strict=False):
+            optimizer.load_state_dict(kept)
+        spent, self.step, self.curve = state.get("spent", 0.0), state.get("step", 0), state.get("curve", [])
         language = self.model.model.language_model
         language.set_attn_implementation("eager")  # a third faster than sdpa on this mask
         for layer in language.layers:
@@ -769,6 +770,7 @@ class Run:
         state = {
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
+            "before": self.before.state_dict(),
             "aids": self.aids.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
