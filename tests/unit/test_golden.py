@@ -27,7 +27,7 @@ PHOTOS = {
     "coffee": Seen("a cup of coffee", "cup coffee", "Is there a cup?", "yes"),
     "flower": Seen("a flower", "flower", "Is there a car?", "no"),
     "moose": Seen("a moose", "moose grass animal", "Is there a horse?", "no"),
-    "pagoda": Seen("a pagoda", "building buildings tower temple", "Is this a building?", "yes"),
+    "pagoda": Seen("a pagoda", "building tower temple", "Is this a building?", "yes"),
     "panda": Seen("a panda", "panda bear", "Is there a car?", "no"),
     "photographer": Seen("a photographer", "man", "Is there a man?", "yes"),
     "rocket": Seen("a rocket", "rocket tower", "Is there a cat?", "no"),
@@ -39,7 +39,7 @@ PHOTOS = {
 LABELS = [seen.label for seen in PHOTOS.values()]
 NOT_YET = {
     "label": {"moose"},
-    "words": {"astronaut", "flower", "moose", "rocket", "crocodile", "koala"},
+    "words": {"astronaut", "flower", "moose", "pagoda", "rocket", "crocodile", "koala"},
     "answer": {"polar_bear"},
 }
 

@@ -161,20 +161,25 @@ def within(things: list[Found], cut: Cut) -> list[Found] | None:
     """What of the things a part of the photo shows: those of which it holds the half or more. None where it holds less of
     one, but not little."""
     _, height, width = features.HALFWAY
-    x, y = cut.left / width, cut.top / height
-    wide, high = cut.wide / width, cut.high / height
     found = []
     for thing in things:
         left, top, right, low = thing.box
-        l, t, r, b = max(left, x), max(top, y), min(right, x + wide), min(low, y + high)  # noqa: E741
-        share = max(r - l, 0) * max(b - t, 0) / max((right - left) * (low - top), 1e-6)
-        if share > 0.5:
-            l, r = (l - x) / wide, (r - x) / wide  # noqa: E741
-            l, r = (1 - r, 1 - l) if cut.mirrored else (l, r)  # noqa: E741
-            found.append(thing._replace(box=(l, (t - y) / high, r, (b - y) / high)))
-        elif share > 0.1:
+        left, right, across = stretch(left, right, cut.left / width, cut.wide / width)
+        top, low, down = stretch(top, low, cut.top / height, cut.high / height)
+        if across * down > 0.5:
+            found.append(
+                thing._replace(box=(1 - right, top, 1 - left, low) if cut.mirrored else (left, top, right, low))
+            )
+        elif across * down > 0.1:
             return None
     return found
+
+
+def stretch(low: float, high: float, start: float, length: float) -> tuple[float, float, float]:
+    """Where what stands from `low` to `high` begins and ends in a part that is so long, as shares of the part; and what share
+    of it the part holds."""
+    first, last = max(low, start), min(high, start + length)
+    return (first - start) / length, (last - start) / length, max(last - first, 0) / max(high - low, 1e-3)
 
 
 def covers(things: list[Found], side: int) -> dict[int, Found]:
@@ -193,9 +198,8 @@ def covers(things: list[Found], side: int) -> dict[int, Found]:
     for thing, places in zip(things, far, strict=True):
         if thing not in found.values():
             cells: Counter[Found | None] = Counter(found.values())
-            found[min((place for place in range(side**2) if cells[found.get(place)] != 1), key=places.__getitem__)] = (
-                thing
-            )
+            free = [place for place in range(side**2) if cells[found.get(place)] != 1]  # not another thing's only cell
+            found[min(free, key=places.__getitem__)] = thing
     return found
 
 

@@ -64,6 +64,7 @@ SHARES = {  # of the steps
 BATCH, PEAK, PEAK_TOWER = 8, 1e-3, 2e-4
 ASKED, TAUGHT = 30, 0.5  # questions about a blur, and how many of them are answered as their words alone tell
 HIDDEN = 0.1  # of a photo's cells and of the answers' words: else the training captions are learnt by heart
+MODELS = ("model", "average", "before", "aids")  # of a run, in its checkpoint
 KEPT = 10.0  # what it costs if cells of photos are no longer at all like before
 AVERAGED = 0.997  # of the average of weights stays at each step
 HELD_EASY, HELD_DAQUAR, HELD_VQA = 400, 100, 3000  # pictures, pictures, questions kept out of training
@@ -209,13 +210,16 @@ class Source:
         asked += [(thing, "no") for thing in others[: len(asked) or rng.random() < 0.1]]
         return [(whether(some(thing), rng, many(thing)), answer) for thing, answer in asked]
 
-    def part(self, things: list[Found]) -> tuple[Cut, list[Found]]:
+    def part(
+        self, photos: NDArray[np.float16], number: int, things: list[Found]
+    ) -> tuple[NDArray[np.float32], list[Found]]:
         """A part of a photo, now and then all of it, that leaves no doubt which of its things are there; and these things. Not
         a part without any of them: whether a photo is cut must not tell that somebody is there."""
         rng = self.rng
         cuts = [] if rng.random() < UNCUT else [features.some_cut(rng) for _ in range(8)]
         shown = ((cut, detector.within(things, cut)) for cut in (*cuts, Cut(mirrored=rng.random() < 0.5)))
-        return next((cut, there) for cut, there in shown if there is not None and bool(there) == bool(things))
+        cut, there = next((cut, there) for cut, there in shown if there is not None and bool(there) == bool(things))
+        return cut_of(photos, number, cut), there
 
     def batch(self, kind: str) -> Batch:
         rng = self.rng
@@ -243,10 +247,14 @@ class Source:
             chosen = self.next_photos(BATCH * (1 + (kind == "asked")))
             seen = []
             for i in chosen:
-                known = rng.random() < KNOWN  # of the other views nobody knows what is where
-                part, there = self.part(self.things["flickr8k"][i]) if known else (features.some_cut(rng), None)
-                seen.append(cut_of(self.flickr[0] if known else rng.choice(self.flickr[1:]), i, part))
-                found.append(detector.covers(there, SIDE) if there is not None else None)
+                if rng.random() < KNOWN:
+                    part, there = self.part(self.flickr[0], i, self.things["flickr8k"][i])
+                    covered = detector.covers(there, SIDE)
+                else:  # of the other views nobody knows what is where
+                    cut = features.some_cut(rng)
+                    part, covered = cut_of(rng.choice(self.flickr[1:]), i, cut), None
+                seen.append(part)
+                found.append(covered)
             opinion = self.opinion(chosen)
             called = [agreed(self.captions[i]) for i in chosen]
             talks = [
@@ -257,12 +265,11 @@ class Source:
                 for i, view in zip(chosen, opinion, strict=True)
             ]
         elif kind == "boxes":  # nothing is said: the tower learns what is where, and keeps what it knew
-            chosen, seen, talks = self.next_photos(4 * BATCH), [], []
+            chosen, talks = self.next_photos(4 * BATCH), []
             opinion = self.opinion(chosen)
-            for i in chosen:
-                part, there = self.part(self.things["flickr8k"][i])
-                seen.append(cut_of(self.flickr[0], i, part))
-                found.append(detector.covers(there, SIDE))
+            parts = [self.part(self.flickr[0], i, self.things["flickr8k"][i]) for i in chosen]
+            seen = [part for part, _ in parts]
+            found = [detector.covers(there, SIDE) for _, there in parts]
         elif kind == "easy_vqa":
             chosen = rng.sample(list(self.easy), BATCH)
             seen, talks = [self.shapes[i] for i in chosen], [chained(self.easy[i][:12], rng) for i in chosen]
@@ -289,9 +296,8 @@ class Source:
             numbers = rng.choices(list(self.people), [PEOPLE[n] for n in self.people], k=4 * BATCH)
             seen, talks = [], []
             for near, far in map(self.people.__getitem__, numbers):
-                photos, i, things = rng.choice((far if rng.random() < ELSEWHERE else near) or near or far)
-                part, there = self.part(things)
-                seen.append(cut_of(photos, i, part))
+                part, there = self.part(*rng.choice((far if rng.random() < ELSEWHERE else near) or near or far))
+                seen.append(part)
                 talks.append(chained(counted(sum(thing.name == "person" for thing in there), rng), rng))
                 found.append(detector.covers(there, SIDE))
         elif kind == "dreams":
@@ -455,15 +461,15 @@ class Looks:
         self.found |= {ids(word): name for word, name in ALSO.items()}
         self.found |= {ids(word): "person" for word in (*SOMEBODY, "people")}
         self.somebody = {ids(word) for word in SOMEBODY}
+        self.longest = max(map(len, self.drawn | self.found))
         self.none = {ids("no")[0], ids("0")[0]}
         self.before = {token for word in (*WORDS, *PAINTS, "a", "an") for token in ids(word)}
 
-    @staticmethod
-    def named(tokens: list[int], names: Words) -> list[tuple[int, int, str | None]]:
+    def named(self, tokens: list[int], names: Words) -> list[tuple[int, int, str | None]]:
         """Where names start and end, and what they name (None: all things); of "car" and "race car" the longer counts."""
-        found, end, longest = [], len(tokens), max(map(len, names))
+        found, end = [], len(tokens)
         while end > 0:
-            for start in range(max(0, end - longest), end):
+            for start in range(max(0, end - self.longest), end):
                 words = tuple(tokens[start:end])
                 if words in names:
                     found.append((start, end - 1, names[words]))
@@ -491,10 +497,10 @@ class Looks:
             for start, end, name in self.named(tokens, self.found if photos else self.drawn):
                 said = named.setdefault(int(packed[2][i, end]), set())
                 said.add(name)
-                there = [seen for thing, seen in cells.items() if name in (thing.name, None)]
-                asked = target[start - 1] == -100
                 if name in doubtful:
                     continue
+                there = [seen for thing, seen in cells.items() if name in (thing.name, None)]
+                asked = target[start - 1] == -100
                 if photos and not there and not (asked and tokens[tokens.index(ASSISTANT, end) + 1] in self.none):
                     continue
                 if asked:
@@ -649,10 +655,10 @@ def loss_of(
         said, aided = each.mean(), 0.3 * looked
     if not batch.frozen:
         aided = aided + aid(aids, cells, batch)
-    if before and kept and not batch.drawn and not batch.frozen:
-        with torch.no_grad():
-            seen = cells_of(before, batch.halfway).float()
-        aided = aided + kept * mse_loss(cells.float(), seen) / seen.var()
+        if before and kept and not batch.drawn:
+            with torch.no_grad():
+                once = cells_of(before, batch.halfway).float()
+            aided = aided + kept * mse_loss(cells.float(), once) / once.var()
     if batch.opinion is not None:
         words = [[ids(name)] for name in batch.names]
     elif covered and not batch.frozen:
@@ -709,12 +715,10 @@ class Run:
         self.average, self.before = (build(self.tokenizer.get_vocab_size()).eval() for _ in range(2))
         self.optimizers = optimizers_of(self.model, self.aids)
         state = torch.load(file) if file.exists() else begun(start) if start else {}
-        for model, name in ((self.model, "model"), (self.average, "average"), (self.before, "before")):
-            if state:
-                model.load_state_dict(state[name])
-        if "aids" in state:
-            self.aids.load_state_dict(state["aids"])
-        elif start:
+        for name in MODELS:
+            if name in state:
+                getattr(self, name).load_state_dict(state[name])
+        if start and "aids" not in state:
             self.acquaint()
         for optimizer, kept in zip(self.optimizers, state.get("optimizers", ()), strict=False):
             optimizer.load_state_dict(kept)
@@ -768,13 +772,12 @@ class Run:
 
     def save(self) -> None:
         state = {
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
-            "before": self.before.state_dict(),
-            "aids": self.aids.state_dict(),
+            **{name: getattr(self, name).state_dict() for name in MODELS},
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "spent": self.minutes(),
+            "step": self.step,
+            "curve": self.curve,
         }
-        state |= {"spent": self.minutes(), "step": self.step, "curve": self.curve}
         torch.save(state, self.file.with_suffix(".new"))
         self.file.with_suffix(".new").replace(self.file)
         (FOLDER / f"curve-{self.file.stem}.json").write_text(json.dumps(self.curve), "utf-8")
