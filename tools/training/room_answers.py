@@ -16,11 +16,11 @@ from torch.nn.functional import cross_entropy
 
 from tools.training import features
 from tools.training.features import FOLDER
-from tools.training.priors import FOLDS, Teacher, fit, numbered, standard, vectors
+from tools.training.priors import Teacher, fit, numbered, standard, vectors
 from tools.training.scenes import Exchange
 
 FILE = FOLDER / "room-answers.npz"
-EPOCHS, BATCH, TEACHERS = 10, 64, 6
+FOLDS, EPOCHS, BATCH, TEACHERS = 4, 10, 64, 6
 DRAWN, LIKELIEST = 2, 8  # answers drawn beside the likeliest, which is learnt so often: else all would be as sure
 OWN, QUESTIONS = 6, 24  # of a room's own questions, and of all, in a step
 SIDES = {"left": "right", "right": "left"}

@@ -62,7 +62,8 @@ SHARES = {  # of the steps
     "easy_vqa": 0.03, "daquar": 0.05, "elsewhere": 0.03, "vqa_text": 0.13, "named": 0.05, "people": 0.02, "dreams": 0.1,
 }  # fmt: skip
 BATCH, PEAK, PEAK_TOWER = 8, 1e-3, 2e-4
-ASKED, TAUGHT = 30, 0.5  # questions about a blur, and how many of them are answered as their words alone tell
+ASKED, MADE_UP = 30, 0.6  # questions about a blur, and how many of them nobody asked
+UNASKED = 20_000  # of these there are, of each kind
 HIDDEN = 0.1  # of a photo's cells and of the answers' words: else the training captions are learnt by heart
 MODELS = ("model", "average", "before", "aids")  # of a run, in its checkpoint
 KEPT = 10.0  # what it costs if cells of photos are no longer at all like before
@@ -112,11 +113,6 @@ def answered(row: dict) -> str:
     return "yes or no" if most in ("yes", "no") else "number" if most.isdigit() else "other"
 
 
-def guessed(row: dict, rng: random.Random) -> str:
-    """An answer that few people would be surprised at: what the words alone tell, or most of three people say."""
-    return row["likeliest"] if rng.random() < TAUGHT else common(rng.choices(row["answers"], k=3))
-
-
 SMALL = set("the and with are his her its for from while this that has have she their they who another there".split())
 
 
@@ -151,9 +147,8 @@ class Source:
         self.rooms = Rooms([(i, *exchange) for i, name in kept for exchange in rooms.get(name, [])])
         self.room_views = [features.load("halfway", "daquar", view) for view in CROPS[:2]]
         asked = vqa_text(data)[:-HELD_VQA]
-        for row, likeliest in zip(asked, priors.answers(asked), strict=True):
-            row["likeliest"] = likeliest
         self.asked = [[row for row in asked if answered(row) == kind] for kind in ("yes or no", "number", "other")]
+        self.unasked = priors.exchanges(self.asked, UNASKED)
         self.kinds = (0.35, 0.15, 0.5)  # about as often as in VQA v2
         self.scenes, self.tower = Scenes(), tower
         self.rng = random.Random(0)
@@ -201,6 +196,13 @@ class Source:
             self.queue = self.rng.sample(self.photos, len(self.photos))
         taken, self.queue = self.queue[:n], self.queue[n:]
         return taken
+
+    def guess(self, kind: int) -> Exchange:
+        """A question without a photo that somebody asked or nobody, and an answer that few would be surprised at."""
+        if self.rng.random() < MADE_UP:
+            return self.rng.choice(self.unasked[kind])
+        row = self.rng.choice(self.asked[kind])
+        return row["question"], common(self.rng.choices(row["answers"], k=3))
 
     def presence(self, photo: int) -> list[Exchange]:
         """Whether there is what this photo shows, and what another one does: each thing is as often there as not."""
@@ -313,8 +315,8 @@ class Source:
                 np.mean([self.flickr[0][i] for i in rng.sample(self.photos, rng.randint(2, 6))], 0)
                 for _ in range(BATCH)
             ]
-            asked = [rng.choice(kind) for kind in rng.choices(self.asked, self.kinds, k=ASKED * BATCH)]
-            talks = [[[(row["question"], guessed(row, rng))] for row in asked[i::BATCH]] for i in range(BATCH)]
+            asked = [self.guess(kind) for kind in rng.choices(range(3), self.kinds, k=ASKED * BATCH)]
+            talks = [[[exchange] for exchange in asked[i::BATCH]] for i in range(BATCH)]
         halfway = torch.from_numpy(np.stack(seen)).float()
         return Batch(
             features.moved(halfway, rng, kind != "daquar") if kind in MOVED else halfway,
