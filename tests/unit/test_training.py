@@ -129,19 +129,22 @@ def test_what_is_said_of_a_photo_is_turned_for_its_mirror_image() -> None:
 def test_questions_that_nobody_asked_are_put_together_from_those_that_were() -> None:
     asked = ["is the red dog here?", "where is the red cat?", "is the red cat asleep?"]
     made = priors.unasked(asked, 200, random.Random(0))
-    assert {*made} - {*asked} == {"where is the red dog here?", "where is the red cat asleep?", "is the red cat?"}
+    assert {*made} == {"where is the red dog here?", "where is the red cat asleep?", "is the red cat?"}
 
 
 def test_words_alone_answer_what_follows_from_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(priors, "FOLDER", tmp_path)
     monkeypatch.setattr(priors, "vectors", lambda questions: torch.zeros(len(questions), 384))
     monkeypatch.setattr(priors, "EPOCHS", 40)
-    said = {"what color is the grass?": "green", "what color is the snow?": "white", "is it day?": "yes"}
-    rows = [{"question": question, "answers": [answer] * 10} for question, answer in said.items()]
-    colours, day = told = priors.exchanges([rows[:2] * 200, rows[2:] * 200], 9)
-    assert len(colours) == len(day) == 9
-    assert {*colours, *day} == {*said.items()}
-    assert priors.exchanges([rows], 9) == told  # from its file
+    colours = {"is it green?": "grass", "is it blue?": "sky", "is it white?": "snow"}
+    days = {"was it day?": "yes", "was it cold?": "no", "was it night?": "no"}
+    rows = [
+        [{"question": so + q, "answers": [a] * 10} for q, a in kind.items() for so in ("", "so ")][:-1] * 200
+        for kind in (colours, days)
+    ]  # "so is it white?" and "so was it night?" nobody asked
+    told = priors.exchanges(rows, 9)
+    assert told == [[("so is it white?", "snow")] * 9, [("so was it night?", "no")] * 9]
+    assert priors.exchanges([], 9) == told  # from its file
 
 
 def test_the_paint_of_a_solid_colour_is_the_word_for_it_or_none() -> None:

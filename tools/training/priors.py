@@ -107,13 +107,13 @@ def unasked(questions: list[str], count: int, rng: random.Random) -> list[str]:
         words = ["", "", *question.split(), ""]
         for first, second, third in zip(words, words[1:], words[2:], strict=False):
             follow.setdefault((first, second), []).append(third)
-    made: list[str] = []
+    made, known = list[str](), {*questions}
     while len(made) < count:
         words = ["", ""]
         while len(words) < LONGEST and (words[-1] or len(words) == 2):
             words.append(rng.choice(follow[words[-2], words[-1]]))
-        if not words[-1]:
-            made.append(" ".join(words[2:-1]))
+        if not words[-1] and (question := " ".join(words[2:-1])) not in known:
+            made.append(question)
     return made
 
 
