@@ -23,7 +23,7 @@ from tools.training.place_words import text_encoder
 
 EPOCHS, BATCH, WIDTH = 6, 256, 256
 COMMON = 2500  # answers that are chosen from
-LONGEST = 20  # words of a question that is made up
+START, LONGEST = "<start>", 20  # of a question that is made up: what stands before its first word, its words at most
 
 
 class Teacher(nn.Module):
@@ -47,7 +47,7 @@ class Teacher(nn.Module):
 
 
 def ngrams(question: str) -> list[str]:
-    words = ["<start>", *re.findall("[a-z0-9']+", question.lower())]
+    words = [START, *re.findall("[a-z0-9']+", question.lower())]
     return [" ".join(words[i : i + n]) for n in (1, 2, 3, 4) for i in range(len(words) - n + 1)]
 
 
@@ -104,13 +104,13 @@ def unasked(questions: list[str], count: int, rng: random.Random) -> list[str]:
     Theory of Communication, 1948). Half of them make sense."""
     follow: dict[tuple[str, str], list[str]] = {}
     for question in questions:
-        words = ["", "", *question.split(), ""]
+        words = [START, START, *question.split(), ""]
         for first, second, third in zip(words, words[1:], words[2:], strict=False):
             follow.setdefault((first, second), []).append(third)
     made, known = list[str](), {*questions}
     while len(made) < count:
-        words = ["", ""]
-        while len(words) < LONGEST and (words[-1] or len(words) == 2):
+        words = [START, START]
+        while words[-1] and len(words) < LONGEST:
             words.append(rng.choice(follow[words[-2], words[-1]]))
         if not words[-1] and (question := " ".join(words[2:-1])) not in known:
             made.append(question)
@@ -145,7 +145,7 @@ def exchanges(asked: list[list[dict]], count: int) -> list[list[tuple[str, str]]
     fit(teacher, loss, np.arange(len(rows)), EPOCHS, BATCH, np.random.default_rng(0))
     with torch.inference_mode():
         parts = batches(np.arange(len(rows), len(questions)), BATCH)
-        likeliest = [chosen[i] for part in parts for i in logits(part).argmax(-1).tolist()]
-    told = [[*zip(kind, likeliest[i * count :], strict=False)] for i, kind in enumerate(made)]
+        likeliest = iter([chosen[i] for part in parts for i in logits(part).argmax(-1).tolist()])
+    told = [[(question, next(likeliest)) for question in kind] for kind in made]
     file.write_text(json.dumps(told), "utf-8")
     return told

@@ -147,8 +147,8 @@ class Source:
         self.rooms = Rooms([(i, *exchange) for i, name in kept for exchange in rooms.get(name, [])])
         self.room_views = [features.load("halfway", "daquar", view) for view in CROPS[:2]]
         asked = vqa_text(data)[:-HELD_VQA]
-        self.asked = [[row for row in asked if answered(row) == kind] for kind in ("yes or no", "number", "other")]
-        self.unasked = priors.exchanges(self.asked, UNASKED)
+        kinds = [[row for row in asked if answered(row) == kind] for kind in ("yes or no", "number", "other")]
+        self.asked = [*zip(kinds, priors.exchanges(kinds, UNASKED), strict=True)]  # by somebody, and by nobody
         self.kinds = (0.35, 0.15, 0.5)  # about as often as in VQA v2
         self.scenes, self.tower = Scenes(), tower
         self.rng = random.Random(0)
@@ -197,11 +197,11 @@ class Source:
         taken, self.queue = self.queue[:n], self.queue[n:]
         return taken
 
-    def guess(self, kind: int) -> Exchange:
+    def guess(self, asked: list[dict], unasked: list[Exchange]) -> Exchange:
         """A question without a photo that somebody asked or nobody, and an answer that few would be surprised at."""
         if self.rng.random() < MADE_UP:
-            return self.rng.choice(self.unasked[kind])
-        row = self.rng.choice(self.asked[kind])
+            return self.rng.choice(unasked)
+        row = self.rng.choice(asked)
         return row["question"], common(self.rng.choices(row["answers"], k=3))
 
     def presence(self, photo: int) -> list[Exchange]:
@@ -315,7 +315,7 @@ class Source:
                 np.mean([self.flickr[0][i] for i in rng.sample(self.photos, rng.randint(2, 6))], 0)
                 for _ in range(BATCH)
             ]
-            asked = [self.guess(kind) for kind in rng.choices(range(3), self.kinds, k=ASKED * BATCH)]
+            asked = [self.guess(*kind) for kind in rng.choices(self.asked, self.kinds, k=ASKED * BATCH)]
             talks = [[[exchange] for exchange in asked[i::BATCH]] for i in range(BATCH)]
         halfway = torch.from_numpy(np.stack(seen)).float()
         return Batch(
