@@ -20,7 +20,7 @@ import PIL.Image
 
 from pipelines import ask, caption, classify
 from tools.bench import timed
-from tools.training import features
+from tools.training import features, portraits
 from tools.training.features import rows
 from tools.training.scenes import Scenes
 from tools.training.stickers import PAINTS
@@ -29,8 +29,8 @@ from tools.training.train_clip import IMAGENETTE
 from tools.training.train_vlm import HELD_DAQUAR, HELD_EASY, HELD_PEOPLE, HELD_VQA, answered, daquar, easy_vqa, vqa_text
 
 MODELS = Path("assets/models")
-PEOPLE = "man|men|woman|women|person|people|boys?|girls?|child|children"
-ALIVE = re.compile(rf"\b({PEOPLE}|persons|dogs?|surfers?|skiers?|climbers?|hikers?|players?|snowboarders?)\b")
+PEOPLE = "man|men|woman|women|person|people|boys?|girls?|child|children|persons|surfers?|skiers?|climbers?|hikers?|players?|snowboarders?"
+SOMEBODY, ALIVE = re.compile(rf"\b({PEOPLE}|baby|toddler)\b"), re.compile(rf"\b({PEOPLE}|dogs?)\b")
 
 
 def spread(items: Sequence[Any], limit: int) -> list[Any]:
@@ -124,6 +124,19 @@ def landscapes(data: Path, limit: int) -> dict[str, float]:
     shown = [folder / name for name, label in named[::HELD_PEOPLE] if label not in built]
     told = [bool(ALIVE.search(caption.run(photo).text)) for photo in shown]
     return {"with people or dogs": float(np.mean(told)), "n": len(told)}
+
+
+def heads(data: Path, limit: int) -> dict[str, float]:
+    """Heads and shoulders cut from held-out photos: how many captions tell of somebody, and of whom the photo's captions tell;
+    and how often a man is told from a woman."""
+    told: dict[str, list[bool]] = {"of somebody": [], "of whom": [], "man or woman": []}
+    for (who, _), part in spread([*portraits.cuts(data, "dev")], limit):
+        text = caption.run(part).text
+        told["of somebody"].append(bool(SOMEBODY.search(text)))
+        told["of whom"].append(bool(re.search(rf"\b({portraits.WHO[who]})\b", text)))
+        if who in ("man", "woman"):
+            told["man or woman"].append(ask.run(part, "Is this a man or a woman?").text == who)
+    return {kind: float(np.mean(found)) for kind, found in told.items()} | {"n": len(told["of whom"])}
 
 
 Asked = list[tuple[Path, str, str]]  # photo, question, answer
@@ -249,6 +262,7 @@ MEASURES: dict[str, dict[str, Callable[[Path, int], dict[str, float]]]] = {
     "quartet-vlm": {
         "Captions, held-out Flickr8k photos": captions,
         "Captions of held-out landscapes": landscapes,
+        "Captions of portraits, cut from held-out photos": heads,
         "Questions, easy-VQA, held-out pictures": shapes,
         "Questions, DAQUAR, held-out rooms": rooms,
         "Questions, VQA v2 without their photos": guesses,

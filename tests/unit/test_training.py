@@ -11,7 +11,7 @@ import torch
 from PIL.Image import Image, fromarray
 from tokenizers import Tokenizer
 
-from tools.training import aids, detector, dreams, elsewhere, features, precision, priors, room_answers
+from tools.training import aids, detector, dreams, elsewhere, features, portraits, precision, priors, room_answers
 from tools.training.blend import blend
 from tools.training.detector import Found, covers, people, within
 from tools.training.features import LOWER_BLOCKS, Cut, moved, upper
@@ -115,6 +115,28 @@ def test_a_landscape_is_captioned_where_a_detector_is_sure_that_nobody_is_there(
     told = elsewhere.labelled(Path(), "any")
     assert [(photo.number, photo.place) for photo in told] == [(0, "woods"), (3, "street")]
     assert "people" in " ".join(told[1].captions) and "people" not in " ".join(told[0].captions)
+
+
+def test_a_portrait_is_of_whom_captions_agree_on_in_what_they_wear() -> None:
+    said = [
+        "A man in a red shirt and a hat smiles .",
+        "The man is smiling .",
+        "A guy with dark hair runs with his dog .",
+    ]
+    assert portraits.who(said) == "man" and portraits.who([*said[:2], "A woman runs ."]) == ""
+    told = {one for seed in range(30) for one in portraits.described("man", said, random.Random(seed))}
+    assert {"a man wearing a red shirt", "a man with dark hair", "a smiling man", "a close up of a man"} <= told
+    assert not [one for one in told if "dog" in one or "runs" in one]
+    asked = {exchange for seed in range(30) for exchange in portraits.questions("man", random.Random(seed))}
+    assert {("is this a man or a woman?", "man"), ("is there a man?", "yes"), ("is there a woman?", "no")} <= asked
+
+
+def test_a_portrait_is_cut_around_the_head_of_one_who_is_alone_and_near() -> None:
+    near, far = Found("person", 0.9, (0.4, 0.2, 0.6, 0.9)), Found("person", 0.9, (0.4, 0.2, 0.5, 0.5))
+    assert [portraits.alone(things) for things in ([near], [near, far], [far], [])] == [near, None, None, None]
+    for seed in range(30):
+        left, top, right, low = portraits.head(near.box, random.Random(seed))
+        assert 0 <= left < 0.5 < right <= 1 and 0 <= top <= 0.2 < low < 0.9 and right - left == pytest.approx(low - top)
 
 
 def test_what_is_said_of_a_photo_is_turned_for_its_mirror_image() -> None:

@@ -162,7 +162,7 @@ class Names:
             for those, own in zip(names, self.own, strict=True)
         ]
         self.seen = [name for name in SEEN if name in self.classes]
-        self.weights = [(1 + usual[name]) ** 0.5 / self.common.count(name) for name in self.common]
+        self.weights = [(1 + usual[name]) ** 0.3 / self.common.count(name) for name in self.common]
 
     def some(self, n: int) -> list[int]:
         """Classes, those oftener whose common name people use oftener."""

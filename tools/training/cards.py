@@ -65,11 +65,13 @@ CARDS: dict[str, dict[str, Any]] = {
         "again": "`make train-vlm` trains it anew from the data folder. The weights that ship come of many such runs, each from "
         "what the one before had left, and of averages of some: `tools/training/LOG.md` has the figures of each.",
         "cannot": "It names people, dogs and common outdoor scenes, and guesses clothes, places and small things; "
-        "of landscapes and streets without people or dogs one caption in seven still tells of some, and large animals may be dogs; "
+        "of landscapes and streets without people or dogs one caption in seven still tells of some, of portraits one in ten tells of "
+        "nobody and half call people something else than the photo's captions do, and large animals may be dogs; "
         "it can't read, reason or name anyone; answers to questions unlike those of its training are guesses. Much of what "
         "it knows about questions comes from texts without photos, more than half of them made up of pieces of others and "
         "answered by a teacher that sees words alone (`tools/training/priors.py`), and of rooms from teachers that saw a room's mean feature (`tools/training/room_answers.py`). "
-        "Questions made from captions by rules, captions of rooms and landscapes (`tools/training/elsewhere.py`), and all about "
+        "Questions made from captions by rules, captions of rooms and landscapes (`tools/training/elsewhere.py`) "
+        "and of portraits (`tools/training/portraits.py`: people are what Flickr8k's captions call them), and all about "
         "sticker scenes (`tools/training/scenes.py`), are synthetic.",
     },
 }

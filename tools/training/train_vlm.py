@@ -34,7 +34,7 @@ from transformers import (
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from pipelines.device import pick
-from tools.training import detector, dreams, elsewhere, features, priors
+from tools.training import detector, dreams, elsewhere, features, portraits, priors
 from tools.training.aids import SIDE, Aids, Names, covers, spoken, told
 from tools.training.detector import KINDS, Found
 from tools.training.features import CELLS, FOLDER, Cut, rows
@@ -182,6 +182,11 @@ class Source:
         captioned += elsewhere.labelled(data, "imagenette") + elsewhere.labelled(data, "intel_scenes")
         shown = {name: features.load("halfway", name, "plain") for name in {photo.dataset for photo in captioned}}
         self.elsewhere = [(shown[p.dataset][p.number], p) for p in captioned if p.number in learnt[p.dataset]]
+        heads = zip(np.load(portraits.FILE, mmap_mode="r"), portraits.load(), strict=True)
+        self.elsewhere += [
+            (cut, elsewhere.Photo("portraits", i, one.captions, "", None, one.who))
+            for i, (cut, one) in enumerate(heads)
+        ]
 
     def seed(self, seed: int) -> None:
         self.rng.seed(seed)
@@ -791,6 +796,7 @@ def prepare(data: Path) -> None:
     features.ensure(data, "means")
     features.ensure(data, "halfway")
     answers = [said for row in vqa_text(data)[:-HELD_VQA] for said in row["answers"]]
+    portraits.ensure(data)
     dreams.ensure(data, Names(data, answers, random.Random(0)))
 
 

@@ -1,0 +1,134 @@
+"""Heads and shoulders, cut from photos of one person: what people take of each other, and Flickr8k hardly has.
+
+A detector tells where the person is, the photo's captions who it is, and in what clothes. Who sees the cut sees no more of
+the photo, so its captions say no more either; they are synthetic."""
+
+import json
+import random
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import PIL.Image
+import torch
+
+from tools.training import detector, features
+from tools.training.detector import Found
+from tools.training.features import BATCH
+from tools.training.scenes import Exchange
+from tools.training.stickers import article
+from tools.training.synthetic import COLOURS, telling, tidy, whether
+
+FILE = features.FOLDER / "portraits.npy"  # [n, 112, 14, 14]; what they show stands in a .json
+EACH = 4  # cuts of a person
+LEAST = 0.4  # of the photo's height that a person takes
+CAPTIONS = 5  # of each
+WHO = {  # how captions call a person, each caption once
+    "man": "man|guy|gentleman", "woman": "woman|lady", "boy": "boy", "girl": "girl", "baby": "baby|infant",
+    "child": "child|kid|toddler",
+}  # fmt: skip
+WORN = "shirt|t-shirt|jacket|coat|sweater|sweatshirt|hoodie|vest|jersey|dress|suit|hat|cap|helmet|sunglasses|glasses|goggles|scarf|headband"
+PAIRED = {"sunglasses", "glasses", "goggles"}
+COLOUR, HAIR = f"(?:{'|'.join(COLOURS)})", "blonde?|brown|black|dark|red|long|short|curly|white|gray|grey"
+VIEWS = ("a close up", "a photo", "a portrait", "a close up photo", "a picture")
+
+
+class Portrait(NamedTuple):
+    """A part of a photo: who it is ("man"), and what captions say of it."""
+
+    who: str
+    captions: list[str]
+
+
+def who(said: list[str]) -> str:
+    """Whom three captions or more name; "" where they don't agree."""
+    name = max(WHO, key=lambda name: telling(said, rf"(?:{WHO[name]})\b"))
+    return name if telling(said, rf"(?:{WHO[name]})\b") > 2 else ""
+
+
+def described(name: str, said: list[str], rng: random.Random) -> list[str]:
+    """Captions of a portrait of who has that `name`: half of them with clothes and hair that is `said` of the photo."""
+    text, a = " . ".join(said), article(name)
+    found = Counter(
+        colour + what
+        for colour, what in re.findall(rf"\b(?:in|wearing|with) (?:an? )?((?:{COLOUR} )?)({WORN})\b", text)
+    )
+    worn = [one if one.split()[-1] in PAIRED else article(one) for one, _ in found.most_common(2)]
+    known = [form.format(a, one) for one in worn for form in ("{} wearing {}", "{} in {}", "a close up of {} in {}")]
+    known += [f"{a} wearing {' and '.join(worn)}"] * (len(worn) > 1)
+    known += [f"{a} with {hair} hair" for hair in dict.fromkeys(re.findall(rf"\b({HAIR})[- ]hair", text))]
+    known += [f"a smiling {name}", f"{a} is smiling"] * (telling(said, "smil") > 1)
+    chosen = rng.sample(known, min(3, len(known)))
+    return chosen + [f"{view} of {a}" for view in rng.sample(VIEWS, CAPTIONS - len(chosen))]
+
+
+def questions(name: str, rng: random.Random) -> list[Exchange]:
+    """Who it is, and who it is not."""
+    others = ("dog", "cat", "car", "man", "woman", "boy", "girl")
+    other = rng.choice([one for one in others[: 5 if name in ("child", "baby") else None] if one != name])
+    there, absent = (whether(article(one), rng) for one in (name, other))
+    how = rng.choice(("how many people are there?", "how many people are in the photo?", "how many people do you see?"))
+    return [
+        (there, "yes"),
+        (absent, "no"),
+        (how, "1"),
+        (whether("a person", rng), "yes"),
+        (rng.choice(("who is this?", "what is this?")), name),
+        *[(f"is this a {a} or a {b}?", name) for a, b in (("man", "woman"), ("boy", "girl")) if name in (a, b)],
+    ]
+
+
+def head(box: tuple[float, ...], rng: random.Random) -> tuple[float, float, float, float]:
+    """A part of the photo around somebody's head and shoulders, as wide as high: left, top, right, bottom (0 to 1)."""
+    left, top, right, low = box
+    side = min(1.0, max((low - top) * rng.uniform(0.3, 0.55), (right - left) * rng.uniform(0.7, 1.1), 0.25))
+    x = min(max((left + right) / 2 - side * rng.uniform(0.4, 0.6), 0), 1 - side)
+    y = min(max(top - side * rng.uniform(0.0, 0.2), 0), 1 - side)
+    return x, y, x + side, y + side
+
+
+def alone(things: list[Found]) -> Found | None:
+    """The one person in a photo, upright and near; None where there isn't just one such."""
+    if detector.people(things) != 1:
+        return None
+    person = next(thing for thing in things if thing.name == "person")
+    left, top, right, low = person.box
+    return person if low - top > LEAST and low - top > 1.1 * (right - left) else None
+
+
+def cuts(data: Path, split: str) -> Iterator[tuple[Portrait, PIL.Image.Image]]:
+    """Portraits, and what they show, from one part of Flickr8k: "train" or "dev"."""
+    rows, opened = features.rows(data / "flickr8k" / "captions.jsonl"), features.open_picture(data, "flickr8k")
+    for i, (row, things) in enumerate(zip(rows, detector.found(data, "flickr8k"), strict=True)):
+        said = [*map(tidy, row["captions"])]
+        person, name, rng = alone(things), who(said), random.Random(i)
+        if person is None or not name or telling(said, "dog|cat|car") or row["split"] != split:
+            continue
+        photo = opened(row["image"])
+        for _ in range(EACH):
+            left, top, right, low = (edge * photo.width for edge in head(person.box, rng))  # photos are square
+            part = photo.crop((left, top, right, low))
+            if rng.random() < 0.5:
+                part = part.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT)
+            yield Portrait(name, described(name, said, rng)), part
+
+
+def ensure(data: Path) -> None:
+    """Computes what the tower sees of each portrait, once."""
+    if FILE.exists():
+        return
+    tower = features.tower().to(memory_format=torch.channels_last)
+    found = [*cuts(data, "train")]
+    seen = [
+        features.halfway(tower, [part for _, part in found[at : at + BATCH]]).half().numpy()
+        for at in range(0, len(found), BATCH)
+    ]
+    np.save(FILE, np.concatenate(seen))
+    FILE.with_suffix(".json").write_text(json.dumps([portrait for portrait, _ in found]), "utf-8")
+
+
+def load() -> list[Portrait]:
+    return [Portrait(*one) for one in json.loads(FILE.with_suffix(".json").read_text("utf-8"))]
