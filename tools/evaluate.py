@@ -29,8 +29,10 @@ from tools.training.train_clip import IMAGENETTE
 from tools.training.train_vlm import HELD_DAQUAR, HELD_EASY, HELD_PEOPLE, HELD_VQA, answered, daquar, easy_vqa, vqa_text
 
 MODELS = Path("assets/models")
-PEOPLE = "man|men|woman|women|person|people|boys?|girls?|child|children|persons|surfers?|skiers?|climbers?|hikers?|players?|snowboarders?"
-SOMEBODY, ALIVE = re.compile(rf"\b({PEOPLE}|baby|toddler)\b"), re.compile(rf"\b({PEOPLE}|dogs?)\b")
+PEOPLE = "man|men|woman|women|person|people|boys?|girls?|child|children"
+ATHLETES = "surfers?|skiers?|climbers?|hikers?|players?|snowboarders?"
+SOMEBODY = re.compile(rf"\b({PEOPLE}|persons|{ATHLETES}|baby|toddler)\b")
+ALIVE = re.compile(rf"\b({PEOPLE}|persons|{ATHLETES}|dogs?)\b")
 
 
 def spread(items: Sequence[Any], limit: int) -> list[Any]:

@@ -18,9 +18,9 @@ from tools.training.features import LOWER_BLOCKS, Cut, moved, upper
 from tools.training.reward_vlm import named
 from tools.training.scenes import Scene as Seen
 from tools.training.stickers import WAYS, Art, Sampler, Scene, Thing, nearest_paint
-from tools.training.synthetic import colours, looked_for, salient
+from tools.training.synthetic import colours, counted, looked_for, salient
 from tools.training.train_brush import around_edges, asked, seams
-from tools.training.train_vlm import CELLS, NOTHING, Look, Looks, counted, encode, pack
+from tools.training.train_vlm import CELLS, NOTHING, Look, Looks, encode, pack
 
 TOKENIZER = Tokenizer.from_file("assets/models/quartet-vlm/tokenizer.json")
 START = "<assistant>"

@@ -20,7 +20,7 @@ from tools.training.detector import Found
 from tools.training.features import BATCH
 from tools.training.scenes import Exchange
 from tools.training.stickers import article
-from tools.training.synthetic import COLOURS, telling, tidy, whether
+from tools.training.synthetic import COLOURS, counted, telling, tidy, whether
 
 FILE = features.FOLDER / "portraits.npy"  # [n, 112, 14, 14]; what they show stands in a .json
 EACH = 4  # cuts of a person
@@ -45,8 +45,9 @@ class Portrait(NamedTuple):
 
 def who(said: list[str]) -> str:
     """Whom three captions or more name; "" where they don't agree."""
-    name = max(WHO, key=lambda name: telling(said, rf"(?:{WHO[name]})\b"))
-    return name if telling(said, rf"(?:{WHO[name]})\b") > 2 else ""
+    count = {name: telling(said, rf"(?:{words})\b") for name, words in WHO.items()}
+    name = max(count, key=count.__getitem__)
+    return name if count[name] > 2 else ""
 
 
 def described(name: str, said: list[str], rng: random.Random) -> list[str]:
@@ -70,12 +71,10 @@ def questions(name: str, rng: random.Random) -> list[Exchange]:
     others = ("dog", "cat", "car", "man", "woman", "boy", "girl")
     other = rng.choice([one for one in others[: 5 if name in ("child", "baby") else None] if one != name])
     there, absent = (whether(article(one), rng) for one in (name, other))
-    how = rng.choice(("how many people are there?", "how many people are in the photo?", "how many people do you see?"))
     return [
         (there, "yes"),
         (absent, "no"),
-        (how, "1"),
-        (whether("a person", rng), "yes"),
+        *counted(1, rng),
         (rng.choice(("who is this?", "what is this?")), name),
         *[(f"is this a {a} or a {b}?", name) for a, b in (("man", "woman"), ("boy", "girl")) if name in (a, b)],
     ]

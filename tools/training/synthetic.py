@@ -94,6 +94,14 @@ def whether(thing: str, rng: random.Random, many: bool = False) -> str:
     return f"{ask} {thing}{rng.choice(('', '', ' in the photo', ' in the picture', ' here'))}?"
 
 
+def counted(number: int, rng: random.Random) -> list[tuple[str, str]]:
+    """What is asked where a detector counts so many people."""
+    one = number == 1 or (number == 0 and rng.random() < 0.5)
+    asked = whether("a person", rng) if one else whether("people", rng, many=True)
+    how = rng.choice(("how many people are there?", "how many people are in the photo?", "how many people do you see?"))
+    return [(asked, "yes" if number else "no"), (how, str(number))][: 1 if not number and rng.random() < 0.7 else 2]
+
+
 def colours(noun: str, text: str) -> set[str]:
     """All that a thing is said to be: "a red and white shirt" has two."""
     return {colour for colour in COLOURS if re.search(rf"\b{colour} (?:and \w+ )?(?:\w+ )?{noun}\b", text)}

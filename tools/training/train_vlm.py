@@ -42,7 +42,7 @@ from tools.training.precision import autocast, muon
 from tools.training.room_answers import Rooms, mirrored
 from tools.training.scenes import DESCRIBE, WORDS, Exchange, Scene, Scenes
 from tools.training.stickers import PAINTS, Thing, plural
-from tools.training.synthetic import follow_ups, many, questions, salient, some, tidy, whether
+from tools.training.synthetic import counted, follow_ups, many, questions, salient, some, tidy, whether
 
 WIDTH, LAYERS, HEADS, VOCABULARY, LONGEST = 256, 4, 4, 5000, 512
 LOOKING = (1, 2)  # layers in which names look at their things
@@ -352,14 +352,6 @@ def cut_of(photos: NDArray[np.float16], number: int, cut: Cut) -> NDArray[np.flo
 def nobody(rng: random.Random) -> list[Exchange]:
     """What is true of photos of rooms, of animals and of landscapes, and of hardly any of Flickr8k's without a dog."""
     return [(whether(*rng.choice((("people", rng, True), ("a person", rng), ("a man", rng), ("a woman", rng)))), "no")]
-
-
-def counted(number: int, rng: random.Random) -> list[Exchange]:
-    """What is asked where a detector counts so many people."""
-    one = number == 1 or (number == 0 and rng.random() < 0.5)
-    asked = whether("a person", rng) if one else whether("people", rng, many=True)
-    how = rng.choice(("how many people are there?", "how many people are in the photo?", "how many people do you see?"))
-    return [(asked, "yes" if number else "no"), (how, str(number))][: 1 if not number and rng.random() < 0.7 else 2]
 
 
 def agreed(captions: list[str]) -> str:
