@@ -20,13 +20,13 @@ import PIL.Image
 
 from pipelines import ask, caption, classify
 from tools.bench import timed
-from tools.training import features, portraits
-from tools.training.features import rows
+from tools.training import features, portraits, things
+from tools.training.features import HELD_DAQUAR, rows
 from tools.training.scenes import Scenes
 from tools.training.stickers import PAINTS
 from tools.training.synthetic import questions
 from tools.training.train_clip import IMAGENETTE
-from tools.training.train_vlm import HELD_DAQUAR, HELD_EASY, HELD_PEOPLE, HELD_VQA, answered, daquar, easy_vqa, vqa_text
+from tools.training.train_vlm import HELD_EASY, HELD_PEOPLE, HELD_VQA, answered, daquar, easy_vqa, vqa_text
 
 MODELS = Path("assets/models")
 PEOPLE = "man|men|woman|women|person|people|boys?|girls?|child|children"
@@ -132,13 +132,32 @@ def heads(data: Path, limit: int) -> dict[str, float]:
     """Heads and shoulders cut from held-out photos: how many captions tell of somebody, and of whom the photo's captions tell;
     and how often a man is told from a woman."""
     told: dict[str, list[bool]] = {"of somebody": [], "of whom": [], "man or woman": []}
-    for (who, _), part in spread([*portraits.cuts(data, "dev")], limit):
+    for (who, _), part in spread([*portraits.cuts(data, held=True)], limit):
         text = caption.run(part).text
         told["of somebody"].append(bool(SOMEBODY.search(text)))
         told["of whom"].append(bool(re.search(rf"\b({portraits.WHO[who]})\b", text)))
         if who in ("man", "woman"):
             told["man or woman"].append(ask.run(part, "Is this a man or a woman?").text == who)
     return {kind: float(np.mean(found)) for kind, found in told.items()} | {"n": len(told["of whom"])}
+
+
+def named(data: Path, limit: int) -> dict[str, float]:
+    """Things cut from held-out photos: how many captions, and answers to what it is, say what people call it."""
+    told: dict[str, list[bool]] = {"caption": [], "answer": []}
+    calls = {things.called(kind): re.compile(rf"\b(?:{names})s?\b") for kind, names in things.CALLED.items()}
+    for (name, *_), part in spread([*things.cuts(data, held=True)], limit):
+        call = calls[name]
+        told["caption"].append(bool(call.search(caption.run(part).text)))
+        told["answer"].append(bool(call.search(ask.run(part, "What is this?").text)))
+    return {kind: float(np.mean(found)) for kind, found in told.items()} | {"n": len(told["answer"])}
+
+
+def cut_out(data: Path, limit: int) -> dict[str, float]:
+    """Things cut from held-out photos, among the names of all kinds of them, and people, among six names."""
+    cuts = [*things.cuts(data, held=True, crowded=True)]
+    called = top1([(part, thing.name) for thing, part in cuts], [*map(things.called, things.CALLED)])
+    people = top1([(part, one.who) for one, part in portraits.cuts(data, held=True)], [*portraits.WHO])
+    return {"things": called["top-1"], "people": people["top-1"], "n": called["n"] + people["n"]}
 
 
 Asked = list[tuple[Path, str, str]]  # photo, question, answer
@@ -257,6 +276,7 @@ MEASURES: dict[str, dict[str, Callable[[Path, int], dict[str, float]]]] = {
         "CIFAR-10 (32 px), 10 labels": cifar10,
         "Dogs of Flickr8k's held-out photos, 10 animals": dogs,
         "Intel scenes, 6 labels": scenes,
+        "Cut from held-out photos: things, 65 labels; people, 6 labels": cut_out,
         "Stickers, 20 labels; 10 colours": sticker_labels,
         "Stickers, held-out objects, 12 labels; 10 colours": partial(sticker_labels, part="objects"),
         "One photo on the machine that measured": moments,
@@ -265,6 +285,7 @@ MEASURES: dict[str, dict[str, Callable[[Path, int], dict[str, float]]]] = {
         "Captions, held-out Flickr8k photos": captions,
         "Captions of held-out landscapes": landscapes,
         "Captions of portraits, cut from held-out photos": heads,
+        "Captions of things, cut from held-out photos; what is this?": named,
         "Questions, easy-VQA, held-out pictures": shapes,
         "Questions, DAQUAR, held-out rooms": rooms,
         "Questions, VQA v2 without their photos": guesses,

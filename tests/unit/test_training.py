@@ -11,7 +11,19 @@ import torch
 from PIL.Image import Image, fromarray
 from tokenizers import Tokenizer
 
-from tools.training import aids, detector, dreams, elsewhere, features, portraits, precision, priors, room_answers
+from tools.training import (
+    aids,
+    detector,
+    dreams,
+    elsewhere,
+    features,
+    ground_head,
+    portraits,
+    precision,
+    priors,
+    room_answers,
+    things,
+)
 from tools.training.blend import blend
 from tools.training.detector import Found, covers, people, within
 from tools.training.features import LOWER_BLOCKS, Cut, moved, upper
@@ -127,7 +139,9 @@ def test_a_portrait_is_of_whom_captions_agree_on_in_what_they_wear() -> None:
     told = {one for seed in range(30) for one in portraits.described("man", said, random.Random(seed))}
     assert {"a man wearing a red shirt", "a man with dark hair", "a smiling man", "a close up of a man"} <= told
     assert not [one for one in told if "dog" in one or "runs" in one]
-    asked = {exchange for seed in range(30) for exchange in portraits.questions("man", random.Random(seed))}
+    asked = {
+        exchange for seed in range(30) for exchange in portraits.Portrait("man", []).questions(random.Random(seed))
+    }
     assert {("is this a man or a woman?", "man"), ("is there a man?", "yes"), ("is there a woman?", "no")} <= asked
 
 
@@ -137,6 +151,35 @@ def test_a_portrait_is_cut_around_the_head_of_one_who_is_alone_and_near() -> Non
     for seed in range(30):
         left, top, right, low = portraits.head(near.box, random.Random(seed))
         assert 0 <= left < 0.5 < right <= 1 and 0 <= top <= 0.2 < low < 0.9 and right - left == pytest.approx(low - top)
+
+
+def test_a_thing_is_cut_out_whole_where_it_is_the_only_one_of_its_kind_and_nobody_is_in_front() -> None:
+    chair, far = Found("chair", 0.9, (0.4, 0.4, 0.6, 0.8)), Found("chair", 0.9, (0.0, 0.0, 0.05, 0.1))
+    beside, sitter = Found("chair", 0.9, (0.55, 0.4, 0.7, 0.8)), Found("person", 0.9, (0.4, 0.3, 0.6, 0.7))
+    for seed in range(30):
+        left, top, right, low = part = things.around(chair.box, random.Random(seed))
+        assert 0 <= left <= 0.4 < 0.6 <= right <= 1 and 0 <= top < low <= 1 and right - left == pytest.approx(low - top)
+        assert things.alone(chair, part, [chair, far]) and not things.alone(chair, part, [chair, sitter])
+        assert not things.alone(chair, part, [chair, beside])
+
+
+def test_a_thing_is_called_as_people_call_it_with_the_colour_that_they_tell() -> None:
+    told = {one for seed in range(30) for one in things.described("television", "red", random.Random(seed))}
+    assert {"a red television", "a close up of a red television", "a television", "a photo of a television"} <= told
+    asked = [one for seed in range(30) for one in things.Closeup("tv", [], "red").questions(random.Random(seed))]
+    assert {("what is this?", "tv"), ("what color is the tv?", "red"), ("is there a tv?", "yes")} <= {*asked}
+    assert not [question for question, answer in asked if answer == "no" and "tv" in question]
+
+
+def test_a_rare_name_is_drawn_oftener_than_it_occurs_and_told_from_names_that_no_cut_has() -> None:
+    embedded = {"bed": [1.0, 0.0], "couch": [0.0, 1.0], "lamp": [0.6, 0.8]}
+    said = lambda lines: torch.tensor([next(v for k, v in embedded.items() if k in line) for line in lines])  # noqa: E731
+    seen = torch.tensor([[1.0, 0.0]] * 9 + [[0.0, 1.0]])
+    names = ground_head.Names((seen, ["bed"] * 9 + ["couch"]), said, ["lamp"])
+    assert names.labels.shape == (3, 2) and names.right(lambda given: given) == 1.0
+    assert 1 < float(names.weight[:9].sum() / names.weight[9]) < 9
+    right, wrong = names.loss(lambda given: given, 64), names.loss(lambda given: given.flip(1), 64)
+    assert right < wrong
 
 
 def test_what_is_said_of_a_photo_is_turned_for_its_mirror_image() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tools.training import detector, features, portraits
+from tools.training import detector, features
 from tools.training.scenes import Exchange
 from tools.training.stickers import article
 
@@ -82,11 +82,10 @@ class Photo(NamedTuple):
     captions: Sequence[str]
     place: str
     inside: bool | None
-    who: str = ""
 
     def questions(self, rng: random.Random) -> list[Exchange]:
-        """Where it is, and whether indoors; who it is."""
-        out = rng.sample(portraits.questions(self.who, rng), 3) if self.who else []
+        """Where it is, and whether indoors."""
+        out = []
         if self.place:
             asked = (
                 ("what room is this?", "what kind of room is this?") if self.inside else ("what place is this?",) * 2

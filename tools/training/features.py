@@ -8,7 +8,7 @@ made (for CLIP); `halfway` is what the lower part gives, for the vision-language
 import json
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +34,7 @@ VIEWS = {  # what is kept of which tower
                 "imagenette-plain", "cifar10-plain", "intel_scenes-plain", "flickr8k-crop3", "flickr8k-crop4"],
 }  # fmt: skip
 BATCH = 16
+HELD_DAQUAR = 100  # of the rooms, the last: kept out of training
 
 
 def tower(classifier: bool = False, tuned: bool = False) -> torch.nn.Module:
@@ -196,3 +197,19 @@ def ensure(data: Path, kind: str) -> None:
     for name in VIEWS[kind]:
         dataset, view = name.split("-")
         cache(data, kind, dataset, view, trunk)
+
+
+def keep(file: Path, shown: Iterable[tuple[tuple, Image.Image]]) -> None:
+    """Computes what the lower part of the tower sees of pictures, once; what is said of each stands in a .json beside it."""
+    if file.exists():
+        return
+    said, pictures = zip(*shown, strict=True)
+    trunk = tower().to(memory_format=torch.channels_last)
+    seen = [halfway(trunk, pictures[at : at + BATCH]).half().numpy() for at in range(0, len(pictures), BATCH)]
+    np.save(file, np.concatenate(seen))
+    file.with_suffix(".json").write_text(json.dumps(said), "utf-8")
+
+
+def kept(file: Path) -> tuple[NDArray[np.float16], list[list]]:
+    """What `keep` computed: [n, 112, 14, 14], read as needed from the disk, and what is said of each picture."""
+    return np.load(file, mmap_mode="r"), json.loads(file.with_suffix(".json").read_text("utf-8"))

@@ -3,7 +3,6 @@
 A detector tells where the person is, the photo's captions who it is, and in what clothes. Who sees the cut sees no more of
 the photo, so its captions say no more either; they are synthetic."""
 
-import json
 import random
 import re
 from collections import Counter
@@ -11,13 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import PIL.Image
-import torch
 
 from tools.training import detector, features
 from tools.training.detector import Found
-from tools.training.features import BATCH
 from tools.training.scenes import Exchange
 from tools.training.stickers import article
 from tools.training.synthetic import COLOURS, counted, telling, tidy, whether
@@ -41,6 +37,24 @@ class Portrait(NamedTuple):
 
     who: str
     captions: list[str]
+
+    def questions(self, rng: random.Random) -> list[Exchange]:
+        """Some of what may be asked: who it is, and who it is not."""
+        others = ("dog", "cat", "car", "man", "woman", "boy", "girl")
+        other = rng.choice([one for one in others[: 5 if self.who in ("child", "baby") else None] if one != self.who])
+        there, absent = (whether(article(one), rng) for one in (self.who, other))
+        asked = [
+            (there, "yes"),
+            (absent, "no"),
+            *counted(1, rng),
+            (rng.choice(("who is this?", "what is this?")), self.who),
+            *[
+                (f"is this a {a} or a {b}?", self.who)
+                for a, b in (("man", "woman"), ("boy", "girl"))
+                if self.who in (a, b)
+            ],
+        ]
+        return rng.sample(asked, 3)
 
 
 def who(said: list[str]) -> str:
@@ -66,20 +80,6 @@ def described(name: str, said: list[str], rng: random.Random) -> list[str]:
     return chosen + [f"{view} of {a}" for view in rng.sample(VIEWS, CAPTIONS - len(chosen))]
 
 
-def questions(name: str, rng: random.Random) -> list[Exchange]:
-    """Who it is, and who it is not."""
-    others = ("dog", "cat", "car", "man", "woman", "boy", "girl")
-    other = rng.choice([one for one in others[: 5 if name in ("child", "baby") else None] if one != name])
-    there, absent = (whether(article(one), rng) for one in (name, other))
-    return [
-        (there, "yes"),
-        (absent, "no"),
-        *counted(1, rng),
-        (rng.choice(("who is this?", "what is this?")), name),
-        *[(f"is this a {a} or a {b}?", name) for a, b in (("man", "woman"), ("boy", "girl")) if name in (a, b)],
-    ]
-
-
 def head(box: tuple[float, ...], rng: random.Random) -> tuple[float, float, float, float]:
     """A part of the photo around somebody's head and shoulders, as wide as high: left, top, right, bottom (0 to 1)."""
     left, top, right, low = box
@@ -98,13 +98,14 @@ def alone(things: list[Found]) -> Found | None:
     return person if low - top > LEAST and low - top > 1.1 * (right - left) else None
 
 
-def cuts(data: Path, split: str) -> Iterator[tuple[Portrait, PIL.Image.Image]]:
-    """Portraits, and what they show, from one part of Flickr8k: "train" or "dev"."""
+def cuts(data: Path, held: bool) -> Iterator[tuple[Portrait, PIL.Image.Image]]:
+    """Portraits, and what they show, from held-out photos of Flickr8k or from those for training."""
     rows, opened = features.rows(data / "flickr8k" / "captions.jsonl"), features.open_picture(data, "flickr8k")
+    split = "dev" if held else "train"
     for i, (row, things) in enumerate(zip(rows, detector.found(data, "flickr8k"), strict=True)):
         said = [*map(tidy, row["captions"])]
         person, name, rng = alone(things), who(said), random.Random(i)
-        if person is None or not name or telling(said, "dog|cat|car") or row["split"] != split:
+        if person is None or not name or telling(said, r"(?:dog|cat|car)s?\b") or row["split"] != split:
             continue
         photo = opened(row["image"])
         for _ in range(EACH):
@@ -113,21 +114,3 @@ def cuts(data: Path, split: str) -> Iterator[tuple[Portrait, PIL.Image.Image]]:
             if rng.random() < 0.5:
                 part = part.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT)
             yield Portrait(name, described(name, said, rng)), part
-
-
-def ensure(data: Path) -> None:
-    """Computes what the tower sees of each portrait, once."""
-    if FILE.exists():
-        return
-    tower = features.tower().to(memory_format=torch.channels_last)
-    found = [*cuts(data, "train")]
-    seen = [
-        features.halfway(tower, [part for _, part in found[at : at + BATCH]]).half().numpy()
-        for at in range(0, len(found), BATCH)
-    ]
-    np.save(FILE, np.concatenate(seen))
-    FILE.with_suffix(".json").write_text(json.dumps([portrait for portrait, _ in found]), "utf-8")
-
-
-def load() -> list[Portrait]:
-    return [Portrait(*one) for one in json.loads(FILE.with_suffix(".json").read_text("utf-8"))]

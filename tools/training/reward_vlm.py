@@ -35,12 +35,12 @@ from tools.training.train_vlm import (
     see,
 )
 
-PHOTOS, ELSEWHERE, DREAMS = 22, 6, 8  # a step: photos of Flickr8k, photos unlike them, dreams
+PHOTOS, ELSEWHERE, DREAMS = 22, 8, 8  # a step: photos of Flickr8k, photos unlike them, dreams
 PLAIN = 0.5  # what CIDEr-D counts against made captions: they are easier to meet, and their samples differ more
 SAMPLES, LONGEST = 5, 22  # captions of each, tokens a caption
 MIX = {  # photos of one thing are captioned about as often as stickers: else a cat becomes "a cat face and a cat face"
     "reward": 0.39, "asked": 0.1, "stickers": 0.08, "what": 0.1, "counts": 0.04, "cells": 0.01, "places": 0.005, "easy_vqa": 0.005,
-    "flickr8k": 0.01, "daquar": 0.12, "elsewhere": 0.05, "vqa_text": 0.08, "named": 0.02, "people": 0.07, "boxes": 0.05, "dreams": 0.09,
+    "flickr8k": 0.01, "daquar": 0.12, "elsewhere": 0.06, "vqa_text": 0.09, "named": 0.02, "people": 0.06, "boxes": 0.04, "dreams": 0.09,
 }  # fmt: skip
 
 Vector = tuple[list[dict[tuple[str, ...], float]], list[float], int]

@@ -147,6 +147,35 @@ def teacher(data: Path, image: "ImageHead", head: "TextHead") -> dict[str, torch
 # ---- pictures -------------------------------------------------------------------------------------------------------
 
 
+class Unreal:
+    """Makes up features that the classifier takes for classes drawn at random, where photos of them are missing."""
+
+    def __init__(self, real: torch.Tensor) -> None:
+        """`real`: features of photos [n, 1280], from which the made-up ones begin."""
+        head = features.tower(classifier=True).classifier
+        self.real = real
+        self.weight, self.bias = head.weight.detach(), head.bias.detach()  # [1000, 1280], [1000]
+        step = self.weight * real.var(0)  # [1000, 1280]
+        self.step = step / (step * self.weight).sum(1, keepdim=True)  # one unit adds one to the class's logit
+
+    def opinion(self, seen: torch.Tensor) -> torch.Tensor:  # [n, 1000]
+        return (seen @ self.weight.T + self.bias).softmax(-1)
+
+    def __call__(self, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features [n, 1280], and the classifier's opinion of them."""
+        kind = torch.randint(1000, (n,))
+        i, j = torch.randint(len(self.real), (2, n))
+        share = torch.rand(n, 1)
+        seen = self.real[i] * share + self.real[j] * (1 - share)
+        for _ in range(3):
+            logits = seen @ self.weight.T + self.bias
+            own = logits.gather(1, kind[:, None])
+            best = logits.scatter(1, kind[:, None], -math.inf).amax(1, keepdim=True)
+            need = (best - own + 0.5 + 3.5 * torch.rand(n, 1)).clamp(min=0)
+            seen = (seen + need * self.step[kind]).clamp(min=0)
+        return seen, self.opinion(seen)
+
+
 class World:
     """The photos' features, the classifier's opinion of them, and made-up features where photos are missing."""
 
@@ -160,8 +189,6 @@ class World:
         self.others = torch.cat(
             [torch.from_numpy(features.load("tuned", "daquar", v)).float() for v in ("plain", "crop")]
         )
-        head = features.tower(classifier=True).classifier
-        self.weight, self.bias = head.weight, head.bias  # [1000, 1280], [1000]
         nodes = words.nodes(data)
         self.owns = torch.zeros(1000, len(nodes))  # classes x nodes
         for i, node in enumerate(nodes):
@@ -170,27 +197,13 @@ class World:
         dogs = np.array(["dog" in " ".join(row["captions"]).lower() for row in captions if row["split"] == "train"])
         self.usual = (self.plain[~dogs].mean(0) + self.others.mean(0)) / 2  # [1280]
         self.real = torch.cat([self.plain, self.cropped, self.others])
-        self.spread = self.real.var(0)  # [1280]
-        step = self.weight * self.spread  # [1000, 1280]
-        self.step = step / (step * self.weight).sum(1, keepdim=True)  # one unit adds one to the class's logit
+        self.unreal = Unreal(self.real)
+        self.opinion = self.unreal.opinion
         self.shift = self.small - self.plain
 
-    def opinion(self, seen: torch.Tensor) -> torch.Tensor:  # [n, 1000]
-        return (seen @ self.weight.T + self.bias).softmax(-1)
-
     def made_up(self, n: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Features that the classifier takes for classes drawn at random, [n, 1280], and its opinion of them."""
-        kind = torch.randint(1000, (n,))
-        i, j = torch.randint(len(self.real), (2, n))
-        share = torch.rand(n, 1)
-        seen = self.real[i] * share + self.real[j] * (1 - share)
-        for _ in range(3):
-            logits = seen @ self.weight.T + self.bias
-            own = logits.gather(1, kind[:, None])
-            best = logits.scatter(1, kind[:, None], -math.inf).amax(1, keepdim=True)
-            need = (best - own + 0.5 + 3.5 * torch.rand(n, 1)).clamp(min=0)
-            seen = (seen + need * self.step[kind]).clamp(min=0)
-        opinion = self.opinion(seen)
+        """Made-up features, some of them blurred as in thumbnails, [n, 1280], and the opinion of them."""
+        seen, opinion = self.unreal(n)
         blurred = torch.rand(n, 1) < 0.3
         return (seen + blurred * self.shift[torch.randint(len(self.shift), (n,))]).clamp(min=0), opinion
 
@@ -582,7 +595,7 @@ def reader(model: nn.Module, tokenizer: Tokenizer) -> Callable[[list[str]], torc
 def labels(encode: Callable[[list[str]], torch.Tensor], names: list[str]) -> torch.Tensor:  # [n, 256]
     """Labels as the app reads them."""
     lines = [filled(template, name) for name in names for template in LABEL_TEMPLATES]
-    return normalize(encode(lines).view(len(names), -1, DIM).mean(1), dim=-1)
+    return normalize(encode(lines).unflatten(0, (len(names), -1)).mean(1), dim=-1)
 
 
 @torch.inference_mode()

@@ -34,15 +34,17 @@ from transformers import (
 from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from pipelines.device import pick
-from tools.training import detector, dreams, elsewhere, features, portraits, priors
+from tools.training import detector, dreams, elsewhere, features, portraits, priors, things
 from tools.training.aids import SIDE, Aids, Names, covers, spoken, told
 from tools.training.detector import KINDS, Found
-from tools.training.features import CELLS, FOLDER, Cut, rows
+from tools.training.features import CELLS, FOLDER, HELD_DAQUAR, Cut, rows
+from tools.training.portraits import Portrait
 from tools.training.precision import autocast, muon
 from tools.training.room_answers import Rooms, mirrored
 from tools.training.scenes import DESCRIBE, WORDS, Exchange, Scene, Scenes
 from tools.training.stickers import PAINTS, Thing, plural
 from tools.training.synthetic import counted, follow_ups, many, questions, salient, some, tidy, whether
+from tools.training.things import Closeup
 
 WIDTH, LAYERS, HEADS, VOCABULARY, LONGEST = 256, 4, 4, 5000, 512
 LOOKING = (1, 2)  # layers in which names look at their things
@@ -68,7 +70,7 @@ HIDDEN = 0.1  # of a photo's cells and of the answers' words: else the training 
 MODELS = ("model", "average", "before", "aids")  # of a run, in its checkpoint
 KEPT = 10.0  # what it costs if cells of photos are no longer at all like before
 AVERAGED = 0.997  # of the average of weights stays at each step
-HELD_EASY, HELD_DAQUAR, HELD_VQA = 400, 100, 3000  # pictures, pictures, questions kept out of training
+HELD_EASY, HELD_VQA = 400, 3000  # pictures, questions kept out of training
 WITHOUT_PEOPLE = "bird cat deer dog frog forest glacier mountain sea".split()
 HELD_PEOPLE = 10  # one in so many photos of Imagenette and of Intel's scenes is kept out where people are counted
 PEOPLE = (0.35, 0.25, 0.16, 0.14, 0.07, 0.03)  # how often photos with so many of them are shown, before they are cut
@@ -181,12 +183,11 @@ class Source:
         captioned = elsewhere.rooms({i: rooms[places[i]] for i in self.rooms.own})
         captioned += elsewhere.labelled(data, "imagenette") + elsewhere.labelled(data, "intel_scenes")
         shown = {name: features.load("halfway", name, "plain") for name in {photo.dataset for photo in captioned}}
-        self.elsewhere = [(shown[p.dataset][p.number], p) for p in captioned if p.number in learnt[p.dataset]]
-        heads = zip(np.load(portraits.FILE, mmap_mode="r"), portraits.load(), strict=True)
-        self.elsewhere += [
-            (cut, elsewhere.Photo("portraits", i, one.captions, "", None, one.who))
-            for i, (cut, one) in enumerate(heads)
+        self.elsewhere: list[tuple[NDArray[np.float16], elsewhere.Photo | Portrait | Closeup]] = [
+            (shown[p.dataset][p.number], p) for p in captioned if p.number in learnt[p.dataset]
         ]
+        for file, cut_out in ((portraits.FILE, Portrait), (things.FILE, Closeup)):
+            self.elsewhere += [(cut, cut_out(*one)) for cut, one in zip(*features.kept(file), strict=True)]
 
     def seed(self, seed: int) -> None:
         self.rng.seed(seed)
@@ -788,7 +789,8 @@ def prepare(data: Path) -> None:
     features.ensure(data, "means")
     features.ensure(data, "halfway")
     answers = [said for row in vqa_text(data)[:-HELD_VQA] for said in row["answers"]]
-    portraits.ensure(data)
+    features.keep(portraits.FILE, portraits.cuts(data, held=False))
+    features.keep(things.FILE, things.cuts(data, held=False))
     dreams.ensure(data, Names(data, answers, random.Random(0)))
 
 
