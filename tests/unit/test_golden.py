@@ -37,10 +37,10 @@ PHOTOS = {
     "polar_bear": Seen("a polar bear", "snow bear", "Is there snow?", "yes"),
 }
 LABELS = [seen.label for seen in PHOTOS.values()]
-NOT_YET = {
+NOT_YET: dict[str, set[str]] = {
     "label": {"moose"},
     "words": {"astronaut", "flower", "moose", "pagoda", "rocket", "crocodile", "koala"},
-    "answer": {"polar_bear"},
+    "answer": set(),
 }
 
 

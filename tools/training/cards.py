@@ -39,14 +39,15 @@ CARDS: dict[str, dict[str, Any]] = {
         "input": "256 × 256 (for photos of at most 48 pixels 128 × 128 and 192 × 192, their mean)",
         "what": "An `open_clip` model for zero-shot classification: an EfficientNet-Lite0 that learned by itself to see "
         "in thumbnails and blurred photos what it sees in sharp ones, and a small text tower, distilled from MiniLM and "
-        "trained on captions and on made-up features of the 1,000 ImageNet classes; its image head on sticker scenes, too. English.",
+        "trained on captions and on made-up features of the 1,000 ImageNet classes; its image head on sticker scenes, and on "
+        "things and people that a detector finds in photos that people described (`tools/training/ground_head.py`), too. English.",
         "use": 'open_clip.create_model_from_pretrained("local-dir:assets/models/quartet-clip")\n'
         'open_clip.get_tokenizer("local-dir:assets/models/quartet-clip")\n'
         "# a photo's embedding here: the mean over the photo and its mirror image (option `mirrored` of `catalog.toml`)",
-        "sources": [0, 1, 2, 3, 4, 5, 10, 11, 12],
+        "sources": [0, 1, 2, 3, 4, 5, 10, 11, 12, 14],
         "again": "`make train-clip` makes it again from the data folder.",
         "cannot": "It knows few names of people, places, brands or works; it can't read; it counts badly; "
-        "a word that stands in no caption and is no ImageNet class is placed by its meaning alone. Photos of people in "
+        "a word that stands in no caption, is no ImageNet class and none of some sixty everyday things is placed by its meaning alone. Photos of people in "
         "its captions are mostly North American leisure scenes of the 2000s.",
     },
     "quartet-vlm": {
@@ -65,13 +66,14 @@ CARDS: dict[str, dict[str, Any]] = {
         "again": "`make train-vlm` trains it anew from the data folder. The weights that ship come of many such runs, each from "
         "what the one before had left, and of averages of some: `tools/training/LOG.md` has the figures of each.",
         "cannot": "It names people, dogs and common outdoor scenes, and guesses clothes, places and small things; "
-        "of landscapes and streets without people or dogs one caption in seven still tells of some, of portraits one in ten tells of "
-        "nobody and half call people something else than the photo's captions do, and large animals may be dogs; "
+        "of landscapes and streets without people or dogs one caption in seven still tells of some, of portraits nearly half "
+        "call people something else than the photo's captions do, one in four of a thing alone does not name it, and large animals may be dogs; "
         "it can't read, reason or name anyone; answers to questions unlike those of its training are guesses. Much of what "
         "it knows about questions comes from texts without photos, more than half of them made up of pieces of others and "
         "answered by a teacher that sees words alone (`tools/training/priors.py`), and of rooms from teachers that saw a room's mean feature (`tools/training/room_answers.py`). "
         "Questions made from captions by rules, captions of rooms and landscapes (`tools/training/elsewhere.py`) "
-        "and of portraits (`tools/training/portraits.py`: people are what Flickr8k's captions call them), and all about "
+        "and of portraits and things alone (`tools/training/portraits.py`, `things.py`: people and things are what Flickr8k's captions "
+        "or DAQUAR's questions call them), and all about "
         "sticker scenes (`tools/training/scenes.py`), are synthetic.",
     },
 }
