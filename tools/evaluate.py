@@ -22,11 +22,12 @@ from pipelines import ask, caption, classify
 from tools.bench import timed
 from tools.training import features, portraits, things
 from tools.training.features import HELD_DAQUAR, rows
+from tools.training.room_answers import daquar
 from tools.training.scenes import Scenes
 from tools.training.stickers import PAINTS
 from tools.training.synthetic import questions
 from tools.training.train_clip import IMAGENETTE
-from tools.training.train_vlm import HELD_EASY, HELD_PEOPLE, HELD_VQA, answered, daquar, easy_vqa, vqa_text
+from tools.training.train_vlm import HELD_EASY, HELD_PEOPLE, HELD_VQA, answered, easy_vqa, vqa_text
 
 MODELS = Path("assets/models")
 PEOPLE = "man|men|woman|women|person|people|boys?|girls?|child|children"
@@ -144,7 +145,7 @@ def heads(data: Path, limit: int) -> dict[str, float]:
 def named(data: Path, limit: int) -> dict[str, float]:
     """Things cut from held-out photos: how many captions, and answers to what it is, say what people call it."""
     told: dict[str, list[bool]] = {"caption": [], "answer": []}
-    calls = {things.called(kind): re.compile(rf"\b(?:{names})s?\b") for kind, names in things.CALLED.items()}
+    calls = {things.called(kind): things.calls(kind) for kind in things.CALLED}
     for (name, *_), part in spread([*things.cuts(data, held=True)], limit):
         call = calls[name]
         told["caption"].append(bool(call.search(caption.run(part).text)))

@@ -103,6 +103,13 @@ def held_photos(data: Path) -> list[dict]:
     return [row for row in rows(data / "flickr8k" / "captions.jsonl") if row["split"] == "dev"]
 
 
+def held_names(data: Path, dataset: str) -> set[str]:
+    """The names of Flickr8k's or DAQUAR's photos that no training sees."""
+    if dataset == "flickr8k":
+        return {row["image"] for row in held_photos(data)}
+    return {*names(data, dataset)[-HELD_DAQUAR:]}
+
+
 def open_picture(data: Path, dataset: str) -> Callable[[str], Image.Image]:
     if dataset == "cifar10":
         images = np.load(data / "cifar10" / "cifar10_dev.npz")["images"]

@@ -6,7 +6,6 @@ nearly what it was; the tower and the texts stay as they are."""
 
 import argparse
 import itertools
-import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -34,17 +33,17 @@ Named = tuple[torch.Tensor, list[str]]  # features [n, 1280], and what each show
 
 
 class Seen:
-    """What the tower of a CLIP sees at its own size, each kept once it is computed."""
+    """What the tower of a CLIP sees at its own size; what is kept on the disk is not drawn again."""
 
     def __init__(self, tower: nn.Module, prepare: Callable[[PIL.Image.Image], torch.Tensor]) -> None:
         self.tower, self.prepare = tower.to(memory_format=torch.channels_last), prepare
 
     @torch.inference_mode()
-    def __call__(self, name: str, shown: Callable[[], Iterator[tuple[str, PIL.Image.Image]]]) -> Named:
+    def __call__(self, name: str, shown: Iterator[tuple[str, PIL.Image.Image]]) -> Named:
         file = FOLDER / f"ground-{name}.pt"
         if not file.exists():
-            said, parts, left = list[str](), list[torch.Tensor](), shown()
-            while batch := [*itertools.islice(left, BATCH)]:
+            said, parts = list[str](), list[torch.Tensor]()
+            while batch := [*itertools.islice(shown, BATCH)]:
                 said += [one for one, _ in batch]
                 pixels = torch.stack([self.prepare(picture.convert("RGB")) for _, picture in batch])
                 parts.append(self.tower.eval()(pixels.contiguous(memory_format=torch.channels_last)))
@@ -54,11 +53,8 @@ class Seen:
 
 def photos(data: Path) -> Iterator[tuple[str, PIL.Image.Image]]:
     """Photos of Flickr8k and of DAQUAR that are not held out."""
-    held = {row["image"] for row in features.held_photos(data)} | {
-        *features.names(data, "daquar")[-features.HELD_DAQUAR :]
-    }
     for dataset in ("flickr8k", "daquar"):
-        opened = features.open_picture(data, dataset)
+        opened, held = features.open_picture(data, dataset), features.held_names(data, dataset)
         yield from ((name, opened(name)) for name in features.names(data, dataset) if name not in held)
 
 
@@ -94,11 +90,11 @@ def learn(data: Path, model: nn.Module, said: Callable[[list[str]], torch.Tensor
 
     def cut(held: bool, people: bool) -> Named:
         source = portraits.cuts(data, held) if people else things.cuts(data, held, crowded=True)
-        return seen(f"{'people' if people else 'things'}-{held}", lambda: ((one[0], part) for one, part in source))
+        return seen(f"{'people' if people else 'things'}-{held}", ((one[0], part) for one, part in source))
 
     learnt = [Names(cut(False, people=False), said, BESIDES), Names(cut(False, people=True), said, [])]
     held = [Names(cut(True, people), said, []) for people in (False, True)]
-    real, drawn = seen("photos", lambda: photos(data))[0], seen("stickers", stickers)[0]
+    real, drawn = seen("photos", photos(data))[0], seen("stickers", stickers())[0]
     unreal = Unreal(real)
 
     def by(weight: torch.Tensor) -> Callable[[torch.Tensor], torch.Tensor]:
@@ -130,7 +126,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("assets/models/quartet-clip"))
     options = parser.parse_args()
     torch.manual_seed(0)
-    random.seed(0)
     model, prepare = open_clip.create_model_from_pretrained(f"local-dir:{options.start}")
     model.eval().requires_grad_(False)
     tokenizer = Tokenizer.from_file(str(options.start / "tokenizer.json"))

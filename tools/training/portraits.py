@@ -98,6 +98,13 @@ def alone(things: list[Found]) -> Found | None:
     return person if low - top > LEAST and low - top > 1.1 * (right - left) else None
 
 
+def cut_out(photo: PIL.Image.Image, part: tuple[float, float, float, float], rng: random.Random) -> PIL.Image.Image:
+    """A part of a photo: left, top, right, bottom (0 to 1); half of the time its mirror image."""
+    left, top, right, low = part
+    shown = photo.crop((left * photo.width, top * photo.height, right * photo.width, low * photo.height))
+    return shown.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else shown
+
+
 def cuts(data: Path, held: bool) -> Iterator[tuple[Portrait, PIL.Image.Image]]:
     """Portraits, and what they show, from held-out photos of Flickr8k or from those for training."""
     rows, opened = features.rows(data / "flickr8k" / "captions.jsonl"), features.open_picture(data, "flickr8k")
@@ -109,8 +116,5 @@ def cuts(data: Path, held: bool) -> Iterator[tuple[Portrait, PIL.Image.Image]]:
             continue
         photo = opened(row["image"])
         for _ in range(EACH):
-            left, top, right, low = (edge * photo.width for edge in head(person.box, rng))  # photos are square
-            part = photo.crop((left, top, right, low))
-            if rng.random() < 0.5:
-                part = part.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT)
+            part = cut_out(photo, head(person.box, rng), rng)
             yield Portrait(name, described(name, said, rng)), part

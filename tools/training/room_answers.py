@@ -8,6 +8,7 @@ vote, none of which has learned from the room or from the question."""
 import random
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
 from tools.training import features
-from tools.training.features import FOLDER
+from tools.training.features import FOLDER, rows
 from tools.training.priors import Teacher, fit, numbered, standard, vectors
 from tools.training.scenes import Exchange
 
@@ -24,6 +25,13 @@ FOLDS, EPOCHS, BATCH, TEACHERS = 4, 10, 64, 6
 DRAWN, LIKELIEST = 2, 8  # answers drawn beside the likeliest, which is learnt so often: else all would be as sure
 OWN, QUESTIONS = 6, 24  # of a room's own questions, and of all, in a step
 SIDES = {"left": "right", "right": "left"}
+
+
+def daquar(data: Path) -> dict[str, list[Exchange]]:
+    found: dict[str, list[Exchange]] = {}
+    for row in rows(data / "daquar" / "questions.jsonl"):
+        found.setdefault(row["image"], []).append((row["question"], row["answer"].replace("_", " ")))
+    return found
 
 
 class Rooms:

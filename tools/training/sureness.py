@@ -20,7 +20,7 @@ from tools.evaluate import Asked, held_out, made_of_captions
 from tools.training import features
 from tools.training.calibrate import Pairs, fit, reliability
 from tools.training.features import HELD_DAQUAR
-from tools.training.train_vlm import daquar
+from tools.training.room_answers import daquar
 
 TEMPERATURES = (0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.7, 2.0)
 

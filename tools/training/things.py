@@ -12,9 +12,9 @@ from typing import NamedTuple
 import PIL.Image
 
 from tools.training import detector, features
-from tools.training.detector import Found
-from tools.training.features import HELD_DAQUAR
-from tools.training.portraits import CAPTIONS
+from tools.training.detector import Found, stretch
+from tools.training.portraits import CAPTIONS, cut_out
+from tools.training.room_answers import daquar
 from tools.training.scenes import Exchange
 from tools.training.stickers import article
 from tools.training.synthetic import colours, tidy, whether
@@ -60,8 +60,14 @@ class Closeup(NamedTuple):
         return asked + [(f"what color is the {self.name}?", self.colour)] * bool(self.colour)
 
 
-def called(name: str) -> str:
-    return CALLED[name].split("|")[0]
+def called(kind: str) -> str:
+    """How captions shall call what the detector calls `kind`."""
+    return CALLED[kind].split("|")[0]
+
+
+def calls(kind: str) -> re.Pattern[str]:
+    """Whatever people call it, one or several."""
+    return re.compile(rf"\b(?:{CALLED[kind]})s?\b")
 
 
 def described(name: str, colour: str, rng: random.Random) -> list[str]:
@@ -82,10 +88,9 @@ def around(box: tuple[float, ...], rng: random.Random) -> tuple[float, float, fl
 
 def share(thing: Found, part: tuple[float, ...]) -> tuple[float, float]:
     """How much of a thing a part of the photo holds, and how much of the part the thing fills."""
-    across, down = (min(thing.box[i + 2], part[i + 2]) - max(thing.box[i], part[i]) for i in (0, 1))
-    common = max(across, 0) * max(down, 0)
-    left, top, right, low = thing.box
-    return common / max((right - left) * (low - top), 1e-6), common / ((part[2] - part[0]) * (part[3] - part[1]))
+    left, right, across = stretch(thing.box[0], thing.box[2], part[0], part[2] - part[0])
+    top, low, down = stretch(thing.box[1], thing.box[3], part[1], part[3] - part[1])
+    return across * down, max(right - left, 0) * max(low - top, 0)
 
 
 def alone(thing: Found, part: tuple[float, ...], things: list[Found], crowded: bool = False) -> bool:
@@ -100,44 +105,37 @@ def alone(thing: Found, part: tuple[float, ...], things: list[Found], crowded: b
     return share(thing, part)[0] > 0.9
 
 
-def told(data: Path, dataset: str, held: bool) -> dict[int, list[str]]:
-    """What people said of each photo, by its number in the data set: of held-out photos or of the others."""
-    if dataset == "flickr8k":
-        rows = enumerate(features.rows(data / "flickr8k" / "captions.jsonl"))
-        return {i: [*map(tidy, row["captions"])] for i, row in rows if row["split"] == ("dev" if held else "train")}
-    names = features.names(data, dataset)
-    chosen = {name: i for i, name in enumerate(names) if (i >= len(names) - HELD_DAQUAR) == held}
-    said: dict[int, list[str]] = {}
-    for row in features.rows(data / dataset / "questions.jsonl"):
-        if row["image"] in chosen:
-            said.setdefault(chosen[row["image"]], []).append(f"{row['question']} {row['answer']}".replace("_", " "))
-    return said
+def told(data: Path, dataset: str) -> dict[str, list[str]]:
+    """What people said of each photo, by its name."""
+    if dataset == "daquar":
+        return {name: [*map(" ".join, exchanges)] for name, exchanges in daquar(data).items()}
+    return {row["image"]: [*map(tidy, row["captions"])] for row in features.rows(data / dataset / "captions.jsonl")}
+
+
+def agreed(things: list[Found], text: str) -> Iterator[tuple[Found, str]]:
+    """Things, sure and large enough, that the text names as well, and their colours, "" where it tells of none or of several."""
+    for thing in things:
+        left, top, right, low = thing.box
+        clear = thing.sure >= SURE and max(right - left, low - top) > LEAST
+        if clear and thing.name in CALLED and calls(thing.name).search(text):
+            lone = sum(one.name == thing.name for one in things) == 1
+            found = colours(called(thing.name), text) if lone else set()
+            yield thing, found.pop() if len(found) == 1 else ""
 
 
 def cuts(data: Path, held: bool, crowded: bool = False) -> Iterator[tuple[Closeup, PIL.Image.Image]]:
     """Things, and what shows them, from held-out photos or from the others; `crowded`: with people and dogs about, too."""
     for dataset in ("flickr8k", "daquar"):
-        said, opened = told(data, dataset, held), features.open_picture(data, dataset)
-        names = features.names(data, dataset)
-        for i, things in enumerate(detector.found(data, dataset)):
+        said, opened = told(data, dataset), features.open_picture(data, dataset)
+        names, kept_out = features.names(data, dataset), features.held_names(data, dataset)
+        for i, (photo, things) in enumerate(zip(names, detector.found(data, dataset), strict=True)):
+            if photo not in said or (photo in kept_out) != held:
+                continue
             rng = random.Random(i)
-            for thing in things if i in said else ():
-                large = max(thing.box[2] - thing.box[0], thing.box[3] - thing.box[1]) > LEAST
-                if thing.name not in CALLED or thing.sure < SURE or not large:
-                    continue
-                text, name = " . ".join(said[i]), called(thing.name)
-                if not re.search(rf"\b(?:{CALLED[thing.name]})s?\b", text):
-                    continue
-                said_of_it = colours(name, text) if sum(one.name == thing.name for one in things) == 1 else set()
-                colour = said_of_it.pop() if len(said_of_it) == 1 else ""
+            for thing, colour in agreed(things, " . ".join(said[photo])):
+                whole, name = opened(photo), called(thing.name)
                 for _ in range(EACH):
                     part = around(thing.box, rng)
-                    if not alone(thing, part, things, crowded):
-                        continue
-                    photo = opened(names[i])
-                    left, top, right, low = part
-                    wide, high = photo.size
-                    shown = photo.crop((left * wide, top * high, right * wide, low * high))
-                    if rng.random() < 0.5:
-                        shown = shown.transpose(PIL.Image.Transpose.FLIP_LEFT_RIGHT)
-                    yield Closeup(name, described(name, colour, rng), colour), shown
+                    if alone(thing, part, things, crowded):
+                        shown = cut_out(whole, part, rng)
+                        yield Closeup(name, described(name, colour, rng), colour), shown

@@ -40,7 +40,7 @@ from tools.training.detector import KINDS, Found
 from tools.training.features import CELLS, FOLDER, HELD_DAQUAR, Cut, rows
 from tools.training.portraits import Portrait
 from tools.training.precision import autocast, muon
-from tools.training.room_answers import Rooms, mirrored
+from tools.training.room_answers import Rooms, daquar, mirrored
 from tools.training.scenes import DESCRIBE, WORDS, Exchange, Scene, Scenes
 from tools.training.stickers import PAINTS, Thing, plural
 from tools.training.synthetic import counted, follow_ups, many, questions, salient, some, tidy, whether
@@ -90,13 +90,6 @@ def easy_vqa(data: Path) -> dict[str, list[Exchange]]:
     with gzip.open(data / "easy_vqa" / "questions.jsonl.gz", "rt", encoding="utf-8") as lines:
         for row in map(json.loads, lines):
             found.setdefault(row["image"], []).append((row["question"], row["answer"]))
-    return found
-
-
-def daquar(data: Path) -> dict[str, list[Exchange]]:
-    found: dict[str, list[Exchange]] = {}
-    for row in rows(data / "daquar" / "questions.jsonl"):
-        found.setdefault(row["image"], []).append((row["question"], row["answer"].replace("_", " ")))
     return found
 
 
