@@ -25,7 +25,7 @@ from tools.training.features import HELD_DAQUAR, rows
 from tools.training.room_answers import daquar
 from tools.training.scenes import Scenes
 from tools.training.stickers import PAINTS
-from tools.training.synthetic import questions
+from tools.training.synthetic import SEVERAL, questions
 from tools.training.train_clip import IMAGENETTE
 from tools.training.train_vlm import HELD_EASY, HELD_PEOPLE, HELD_VQA, answered, easy_vqa, vqa_text
 
@@ -85,13 +85,18 @@ def cifar10(data: Path, limit: int) -> dict[str, float]:
     return top1([(opened(str(i)), labels[int(file["labels"][i])]) for i in places], labels)
 
 
-def dogs(data: Path, limit: int) -> dict[str, float]:
-    """Held-out photos of dogs, as most captions say, and of no people, among ten animals."""
+def of_dogs(data: Path) -> list[tuple[Path, str]]:
+    """Held-out photos of dogs, as most captions say, and of no people; and all that the captions say."""
     people = re.compile(rf"\b({PEOPLE})\b", re.IGNORECASE)
     told = [(row, [caption.lower() for caption in row["captions"]]) for row in features.held_photos(data)]
-    shown = [r["image"] for r, said in told if sum("dog" in c for c in said) >= 4 and not people.search(" ".join(said))]
+    shown = [(row["image"], " . ".join(said)) for row, said in told if sum("dog" in one for one in said) >= 4]
+    return [(data / "flickr8k" / "images" / name, said) for name, said in shown if not people.search(said)]
+
+
+def dogs(data: Path, limit: int) -> dict[str, float]:
+    """Held-out photos of dogs among ten animals."""
     animals = ["dog", "cat", "horse", "cow", "sheep", "bird", "rabbit", "bear", "elephant", "lion"]
-    return top1([(data / "flickr8k" / "images" / name, "dog") for name in spread(shown, limit)], animals)
+    return top1([(photo, "dog") for photo, _ in spread(of_dogs(data), limit)], animals)
 
 
 def scenes(data: Path, limit: int) -> dict[str, float]:
@@ -151,6 +156,26 @@ def named(data: Path, limit: int) -> dict[str, float]:
         told["caption"].append(bool(call.search(caption.run(part).text)))
         told["answer"].append(bool(call.search(ask.run(part, "What is this?").text)))
     return {kind: float(np.mean(found)) for kind, found in told.items()} | {"n": len(told["answer"])}
+
+
+def numbers(data: Path, limit: int) -> dict[str, float]:
+    """How many answers are right of how many dogs there are, where captions tell of one, or of two; and of how many people, of
+    dogs and of cuts of things, where there are none."""
+    shown = spread(of_dogs(data), limit)
+    one = [photo for photo, said in shown if not re.search(rf"\b(dogs|{SEVERAL})\b", said)]
+    two = [
+        photo for photo, said in shown if len(re.findall(r"\btwo (?:\w+ ){0,2}dogs", said)) > 2 and "three" not in said
+    ]
+    cuts = [part for _, part in spread([*things.cuts(data, held=True)], limit)]
+    dogs, people = "How many dogs are there?", "How many people are there?"
+    asked = {"one dog": (one, dogs, "1"), "two dogs": (two, dogs, "2"), "nobody by dogs": ([one for one, _ in shown], people, "0"),
+             "nobody by things": (cuts, people, "0")}  # fmt: skip
+    return by_kind(
+        {
+            kind: [ask.run(photo, question).text == answer for photo in photos]
+            for kind, (photos, question, answer) in asked.items()
+        }
+    )
 
 
 def cut_out(data: Path, limit: int) -> dict[str, float]:
@@ -291,6 +316,7 @@ MEASURES: dict[str, dict[str, Callable[[Path, int], dict[str, float]]]] = {
         "Questions, DAQUAR, held-out rooms": rooms,
         "Questions, VQA v2 without their photos": guesses,
         "Questions made from captions (synthetic), held-out Flickr8k photos": told,
+        "How many, held-out photos of dogs and cuts of things": numbers,
         "Questions, sticker scenes": stickers,
         "Questions, sticker scenes, held-out objects": partial(stickers, part="objects"),
         "Questions, sticker scenes, held-out colours of objects": partial(stickers, part="colours"),

@@ -30,7 +30,7 @@ from tools.training.features import LOWER_BLOCKS, Cut, moved, upper
 from tools.training.reward_vlm import named
 from tools.training.scenes import Scene as Seen
 from tools.training.stickers import WAYS, Art, Sampler, Scene, Thing, nearest_paint
-from tools.training.synthetic import colours, counted, looked_for, salient
+from tools.training.synthetic import colours, counted, dogs, looked_for, salient
 from tools.training.train_brush import around_edges, asked, seams
 from tools.training.train_vlm import CELLS, NOTHING, Look, Looks, encode, pack
 
@@ -67,6 +67,17 @@ def test_questions_made_of_captions_have_the_answers_that_the_captions_give() ->
     assert sum(answer == "no" for _, answer in made) > 3
 
 
+def test_dogs_are_counted_where_captions_agree() -> None:
+    assert (
+        dogs(["Two brown dogs run", "two dogs", "dogs play"]) == 2
+        and dogs(["two dogs", "three small dogs", "dogs"]) == 0
+    )
+    assert (
+        dogs(["a dog runs", "A brown dog", "the dog"]) == 1 and dogs(["a dog runs", "a dog", "a dog and another"]) == 0
+    )
+    assert dogs(["a man", "two men", "a man and his dog"]) == 0
+
+
 def test_a_colour_in_a_shirt_that_has_two_is_not_asked_for() -> None:
     assert colours("shirt", "a man in a red and white shirt . a man in a shirt") == {"red", "white"}
     assert colours("shirt", "a blue soccer shirt and green shoes") == {"blue"}
@@ -79,9 +90,21 @@ def test_what_only_one_caption_names_is_neither_there_nor_absent() -> None:
 
 
 def test_captions_of_a_dog_are_retold_of_another_animal_with_its_article() -> None:
-    told = dreams.retold(["A dog runs .", "a black dog and an old dog", "Two dogs", "a poodle with a dog"], "elephant")
+    said = dreams.of_a_dog(["A dog runs .", "a black dog and an old dog", "Two dogs", "a poodle with a dog"])
+    told = [dreams.of_another(one, "elephant") for one in said]
     assert told == ["an elephant runs", "a black elephant and an old elephant", "two elephants"]
-    assert not dreams.retold(["A dog runs .", "a black dog", "a brown animal"], "bear")
+    assert not dreams.of_a_dog(["A dog runs .", "a black dog", "a brown animal"])
+
+
+def test_of_a_dream_that_began_with_a_dog_it_is_asked_what_the_dog_was_and_of_others_only_where_they_are() -> None:
+    captions = ["A brown dog is running in the snow .", "a brown dog runs in snow", "A brown dog in the snow"]
+    asked = [dict(dreams.asked(captions, "cat", dog, random.Random(i))) for i in range(9) for dog in (True, False)]
+    animal = {question: answer for one in asked[::2] for question, answer in one.items()}
+    said = {"what color is it?": "brown", "what is the cat doing?": "running"}
+    assert said.items() <= animal.items() and not any("dog" in question for question in animal)
+    assert not any(question.startswith("is there a cat") and answer == "no" for question, answer in animal.items())
+    place = {question: answer for one in asked[1::2] for question, answer in one.items()}
+    assert place["what is the weather like?"] == "snowy" and not any("dog" in question for question in place)
 
 
 def test_a_blend_is_the_mean_of_weights_by_their_shares() -> None:

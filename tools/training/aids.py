@@ -37,6 +37,27 @@ CALLED = {  # by ImageNet's name, where what people say most means another thing
     "geyser": "geyser", "cliff": "cliff", "promontory": "cliff", "baby pacifier": "pacifier", "electrical switch": "switch",
     "loupe magnifying glass": "magnifying glass", "slip-on shoe": "shoe", "diaper": "diaper", "totem pole": "totem pole",
     "lens cap": "lens cap", "sawmill": "sawmill", "website": "website", "comic book": "comic book", "mask": "mask",
+    "tusker": "elephant", "three-toed sloth": "sloth", "european polecat": "ferret", "indri": "lemur", "ring-tailed lemur": "lemur",
+    "smooth newt": "newt", "fire salamander": "salamander", "spotted salamander": "salamander", "toilet seat": "toilet",
+    "spiny lobster": "lobster", "american lobster": "lobster", "rock crab": "crab", "red king crab": "crab", "dungeness crab": "crab",
+    "fiddler crab": "crab", "hermit crab": "crab", "agaric": "mushroom", "bolete": "mushroom", "gyromitra": "mushroom",
+    "stinkhorn mushroom": "mushroom", "hen of the woods mushroom": "mushroom", "coral fungus": "mushroom", "earth star fungus": "mushroom",
+    "ant": "ant", "grasshopper": "grasshopper", "cockroach": "cockroach", "praying mantis": "praying mantis", "dragonfly": "dragonfly",
+    "damselfly": "dragonfly", "rapeseed": "flower", "acorn": "acorn", "artichoke": "artichoke", "corn cob": "corn", "bagel": "bagel",
+    "pretzel": "pretzel", "meatloaf": "meatloaf", "cheeseburger": "hamburger", "carbonara": "pasta", "espresso": "coffee",
+    "accordion": "accordion", "banjo": "banjo", "cello": "cello", "flute": "flute", "harp": "harp", "saxophone": "saxophone",
+    "trombone": "trombone", "pipe organ": "organ", "upright piano": "piano", "mosque": "mosque", "barn": "barn", "stupa": "temple",
+    "library": "library", "greenhouse": "greenhouse", "palace": "palace", "movie theater": "theater", "stage": "stage",
+    "home theater": "television", "entertainment center": "television", "crt monitor": "monitor", "dust jacket": "book",
+    "bookcase": "bookshelf", "wardrobe": "wardrobe", "filing cabinet": "cabinet", "window shade": "blinds", "quilt": "blanket",
+    "stone wall": "wall", "water tower": "tower", "dam": "dam", "maypole": "pole", "sandbar": "beach", "rain barrel": "barrel",
+    "chainsaw": "chainsaw", "sewing machine": "sewing machine", "vending machine": "vending machine", "slot machine": "slot machine",
+    "lawn mower": "lawn mower", "vacuum cleaner": "vacuum cleaner", "hatchet": "axe", "shovel": "shovel", "joystick": "joystick",
+    "plant pot": "plant", "teapot": "teapot", "crock pot": "pot", "mailbox": "mailbox", "safe": "safe", "honeycomb": "honeycomb",
+    "snowmobile": "snowmobile", "unicycle": "unicycle", "horse-drawn vehicle": "carriage", "military aircraft": "plane",
+    "go-kart": "car", "radiator grille": "car", "traffic light": "traffic light", "torch": "torch", "lighter": "lighter",
+    "sock": "sock", "one-piece bathing suit": "swimsuit", "hair wig": "wig", "chain mail": "armor", "breastplate": "armor",
+    "cuirass": "armor", "swing": "swing", "bubble": "bubble", "stretcher": "stretcher", "ocarina": "flute",
 }  # fmt: skip
 CAPTIONED = 4  # times: rewards make captions of everything that runs a dog
 ANIMALS = 398  # ImageNet's classes before this one
@@ -162,7 +183,7 @@ class Names:
             for those, own in zip(names, self.own, strict=True)
         ]
         self.seen = [name for name in SEEN if name in self.classes]
-        self.weights = [(1 + usual[name]) ** 0.3 / self.common.count(name) for name in self.common]
+        self.weights = [(10 + usual[name]) ** 0.2 / self.common.count(name) for name in self.common]
 
     def some(self, n: int) -> list[int]:
         """Classes, those oftener whose common name people use oftener."""

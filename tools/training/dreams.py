@@ -19,16 +19,18 @@ from numpy.lib.format import open_memmap
 
 from tools.training import features
 from tools.training.aids import Names
+from tools.training.scenes import Exchange
 from tools.training.stickers import article, plural
-from tools.training.synthetic import telling, tidy
+from tools.training.synthetic import questions, telling, tidy
 
-COUNT, BATCH = 4500, 16
+COUNT, BATCH = 9000, 16
 STEPS, RATE, MARGIN = 30, 0.75, (2.0, 5.0)  # the class leads the next one by so much, in logits
 ROOMS = 0.15  # of the photos that dreams begin with
 WALKERS = (range(7, 25), range(33, 52), range(80, 107), range(127, 147), range(269, 300), range(330, 389))
 WALKING = [kind for kinds in WALKERS for kind in kinds]  # animals that do what dogs do in photos: birds to elephants
-ON_DOGS = 0.35  # of the dreams: one of these where a dog was
+ON_DOGS = 0.25  # of the dreams: one of these where a dog was
 BREEDS = "pup|retriever|greyhound|hound|terrier|poodle|collie|lab|shepherd|bulldog|corgi|husky|dalmatian"
+AROUND = r"where|place|side\?|doors\?|day or night|weather|season|on the ground"  # of what photos show: what changes least in a dream
 FILE = features.FOLDER / "dreams.npy"  # [COUNT, 112, 14, 14]; what they show and how many are done stands in a .json
 
 
@@ -60,20 +62,34 @@ def seen() -> list[Dream]:
     return [Dream(*one) for one in json.loads(FILE.with_suffix(".json").read_text("utf-8"))] if FILE.exists() else []
 
 
-def retold(captions: Sequence[str], name: str) -> list[str]:
-    """The captions of a photo of a dog, of another animal; none of a photo of which fewer than three people say dog."""
+def of_a_dog(captions: Sequence[str]) -> list[str]:
+    """The captions of a photo that tell of a dog and of no breed; none where fewer than three people say dog."""
     said = [one for one in map(tidy, captions) if telling([one], r"dogs?\b") and not telling([one], BREEDS)]
-    for old, new in ((r"\ba dog\b", article(name)), (r"\bdog\b", name), (r"\bdogs\b", plural(name))):
-        said = [re.sub(old, new, one) for one in said]
     return said if len(said) > 2 else []
+
+
+def of_another(text: str, name: str) -> str:
+    """What is said of a dog, said of another animal."""
+    for old, new in ((r"\ba dog\b", article(name)), (r"\bdog\b", name), (r"\bdogs\b", plural(name))):
+        text = re.sub(old, new, text)
+    return text
+
+
+def asked(captions: Sequence[str], name: str, dog: bool, rng: random.Random) -> list[Exchange]:
+    """Questions about the photo that a dream of `name` began with: where and when it was taken, and if it was one of a `dog`,
+    all others, about what was dreamt in its place."""
+    if not dog:
+        return [one for one in questions([*captions], rng) if re.search(AROUND, one[0])]
+    told = questions(of_a_dog(captions), rng)
+    return [(of_another(question, name), of_another(answer, name)) for question, answer in told if name not in question]
 
 
 def ensure(data: Path, names: Names) -> None:
     """Dreams of classes that `names` draws, and of `WALKING` animals where a dog was, until there are `COUNT`; goes on where it
-    stopped. Twenty minutes on one core, once."""
+    stopped. Forty minutes on one core, once."""
     rows = features.rows(data / "flickr8k" / "captions.jsonl")
     bases = [i for i, row in enumerate(rows) if row["split"] == "train"]
-    dogs = [i for i in bases if retold(rows[i]["captions"], "dog")]
+    dogs = [i for i in bases if of_a_dog(rows[i]["captions"])]
     photos, rooms = features.load("halfway", "flickr8k", "crop"), features.load("halfway", "daquar", "plain")
     last = len(rooms) - 100  # of them the training leaves out
     tower, rng = features.tower(classifier=True).to(memory_format=torch.channels_last), names.rng

@@ -72,6 +72,7 @@ SPORTS = {  # how words of captions start, and the sport
 }  # fmt: skip
 ANIMALS = words("dog horse bird cat cow sheep elephant duck")
 BEHIND = words("trees mountains buildings ocean water people crowd fence house city sky")
+SEVERAL = "two|three|four|pair|group|both|other|another|several|many|some|bunch|herd|pack"
 OUTSIDE = "outside|snow|grass|beach|ocean|lake|field|mountain|street|park|forest"
 INSIDE = "inside|indoors?|room|kitchen|bed|couch|restaurant|bar"
 
@@ -90,7 +91,7 @@ def whether(thing: str, rng: random.Random, many: bool = False) -> str:
     """Asks whether a thing ("a dog", "dogs") is there, in one of the ways that people do. Yes and no must be asked for
     alike: else the answer is learnt from the wording."""
     be = "are" if many else "is"
-    ask = rng.choice((f"{be} there", f"{be} there", "do you see", "can you see"))
+    ask = rng.choice((f"{be} there", f"{be} there{' any' * many}", "do you see", "can you see"))
     return f"{ask} {thing}{rng.choice(('', '', ' in the photo', ' in the picture', ' here'))}?"
 
 
@@ -98,8 +99,24 @@ def counted(number: int, rng: random.Random) -> list[tuple[str, str]]:
     """What is asked where a detector counts so many people."""
     one = number == 1 or (number == 0 and rng.random() < 0.5)
     asked = whether("a person", rng) if one else whether("people", rng, many=True)
-    how = rng.choice(("how many people are there?", "how many people are in the photo?", "how many people do you see?"))
-    return [(asked, "yes" if number else "no"), (how, str(number))][: 1 if not number and rng.random() < 0.7 else 2]
+    asked_too = number or rng.random() < 0.3
+    told = [(asked, "yes" if number else "no"), (how_many("people", rng), str(number))]
+    return told[: 2 if asked_too else 1]
+
+
+def how_many(thing: str, rng: random.Random) -> str:
+    """Asks for the number of things ("dogs")."""
+    return f"how many {thing} {rng.choice(('are there', 'are in the photo', 'are in the picture', 'do you see'))}?"
+
+
+def dogs(captions: list[str]) -> int:
+    """How many dogs a photo shows, as its captions say; 0 where they tell of none, don't agree or don't tell."""
+    said = [*map(tidy, captions)]
+    text = " . ".join(said)
+    numbers = re.findall(rf"\b({'|'.join(NUMBERS)}) (?:\w+ ){{0,2}}dogs\b", text)
+    if len(numbers) > 1 and len({*numbers}) == 1:
+        return int(NUMBERS[numbers[0]])
+    return int(telling(said, r"dog\b") > 2 and not re.search(rf"\b(dogs|{SEVERAL})\b", text))
 
 
 def colours(noun: str, text: str) -> set[str]:
@@ -182,7 +199,7 @@ def looked_for(said: list[str], present: list[str], rng: random.Random) -> list[
     if len(grounds) == 1:
         out.append(("what is on the ground?", grounds[0]))
         out.append(("is there snow on the ground?", "yes" if grounds[0] == "snow" else "no"))
-        out += [("what season is it?", "winter")] * (grounds[0] == "snow")
+        out += [("what season is it?", "winter"), ("what is the weather like?", "snowy")] * (grounds[0] == "snow")
     behind = {*re.findall(rf"\b({'|'.join(BEHIND)}) (?:are |is )?in the background", text)}
     if len(behind) == 1:
         out.append(("what is in the background?", *behind))
@@ -192,6 +209,12 @@ def looked_for(said: list[str], present: list[str], rng: random.Random) -> list[
         ask = rng.choice(("is this {}?", "was this photo taken {}?", "are they {}?"))
         place, true = rng.choice([(where, outside), (away, inside)])
         out.append((ask.format(place), "yes" if true else "no"))
+    night = telling(said, "night|dark|evening|sunset|dusk")
+    if night >= 2 or (outside >= 2 and not inside and not night):
+        out.append((rng.choice(("is it day or night?", "is it day or night time?")), "night" if night else "day"))
+    weather = [word for word in ("sunny", "cloudy", "rainy", "foggy") if telling(said, word)]
+    if len(weather) == 1:
+        out.append((rng.choice(("what is the weather like?", "how is the weather?")), weather[0]))
     return out
 
 
@@ -210,6 +233,8 @@ def of_one(who: str, text: str, rng: random.Random) -> list[tuple[str, str]]:
             never = sorted(verb for verb in those if verb[:4] not in text)
             out.append((f"is the {who} {rng.choice(sorted(doing))}?", "yes"))
             out += [(f"is the {who} {rng.choice(never)}?", "no")] * bool(never)
+    if who == "dog" and len(dogs := colours("dog", text)) == 1:
+        out.append(("what color is it?", dogs.pop()))
     if len(shirts := colours("shirt", text)) == 1:
         (colour,) = shirts
         other = rng.choice([one for one in COLOURS if one not in text])

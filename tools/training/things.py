@@ -16,8 +16,8 @@ from tools.training.detector import Found, stretch
 from tools.training.portraits import CAPTIONS, cut_out
 from tools.training.room_answers import daquar
 from tools.training.scenes import Exchange
-from tools.training.stickers import article
-from tools.training.synthetic import colours, tidy, whether
+from tools.training.stickers import article, plural
+from tools.training.synthetic import colours, counted, tidy, whether
 
 FILE = features.FOLDER / "things.npy"  # [n, 112, 14, 14]; what they show stands in a .json
 EACH = 4  # cuts of a thing
@@ -50,14 +50,17 @@ class Closeup(NamedTuple):
     colour: str = ""
 
     def questions(self, rng: random.Random) -> list[Exchange]:
-        """What it is, what it is not, and its colour."""
+        """What it is, what it is not, how many there are of it and of people, and its colour."""
         other = rng.choice(
             ["dog", "man", *(one for one in map(called, CALLED) if one not in ("bed", "table", self.name))]
         )
         there, absent = (whether(article(one), rng) for one in (self.name, other))
         what = rng.choice(("what is this?", "what is in the photo?", "what do you see?"))
         asked = [(there, "yes"), (absent, "no"), (what, self.name)]
-        return asked + [(f"what color is the {self.name}?", self.colour)] * bool(self.colour)
+        asked.append((f"how many {plural(self.name)} are there?", "1"))
+        asked += counted(0, rng)
+        it = rng.choice(("it", f"the {self.name}"))
+        return asked + [(f"what color is {it}?", self.colour)] * bool(self.colour)
 
 
 def called(kind: str) -> str:

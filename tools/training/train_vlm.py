@@ -37,13 +37,26 @@ from pipelines.device import pick
 from tools.training import detector, dreams, elsewhere, features, portraits, priors, things
 from tools.training.aids import SIDE, Aids, Names, covers, spoken, told
 from tools.training.detector import KINDS, Found
+from tools.training.dreams import Dream
 from tools.training.features import CELLS, FOLDER, HELD_DAQUAR, Cut, rows
 from tools.training.portraits import Portrait
 from tools.training.precision import autocast, muon
 from tools.training.room_answers import Rooms, daquar, mirrored
 from tools.training.scenes import DESCRIBE, WORDS, Exchange, Scene, Scenes
 from tools.training.stickers import PAINTS, Thing, plural
-from tools.training.synthetic import counted, follow_ups, many, questions, salient, some, tidy, whether
+from tools.training.synthetic import (
+    counted,
+    dogs,
+    follow_ups,
+    how_many,
+    many,
+    questions,
+    salient,
+    some,
+    telling,
+    tidy,
+    whether,
+)
 from tools.training.things import Closeup
 
 WIDTH, LAYERS, HEADS, VOCABULARY, LONGEST = 256, 4, 4, 5000, 512
@@ -74,11 +87,13 @@ HELD_EASY, HELD_VQA = 400, 3000  # pictures, questions kept out of training
 WITHOUT_PEOPLE = "bird cat deer dog frog forest glacier mountain sea".split()
 HELD_PEOPLE = 10  # one in so many photos of Imagenette and of Intel's scenes is kept out where people are counted
 PEOPLE = (0.35, 0.25, 0.16, 0.14, 0.07, 0.03)  # how often photos with so many of them are shown, before they are cut
+DOGS = (0.42, 0.4, 0.18 / 4)  # how often photos with one, two and each higher number of dogs are shown
 ELSEWHERE = 0.3  # how often those that people are in are not Flickr8k's
 ASKED_ALONE = {"places": 2, "counts": 2, "what": 3}  # steps about stickers without other questions, batches of each
 MOVED = ("named", "dreams", "daquar", "elsewhere")  # shown cut anew at each step, as Flickr8k's are
 KNOWN = 0.3  # of Flickr8k's photos are shown from the view of which a detector knows what is where
 UNCUT = 0.3  # of these are shown whole
+EVEN = 0.6  # 0: each dream is as likely, 1: each name of what is dreamt
 CROPS = ("plain", "crop", "crop2", "crop3", "crop4")
 
 
@@ -151,13 +166,19 @@ class Source:
         self.names = Names(data, [said for row in asked for said in row["answers"]], self.rng)
         self.classifier = features.tower(classifier=True).classifier
         self.dreams = np.load(dreams.FILE, mmap_mode="r")
-        self.dreamt: list[tuple[int, str, list[str]]] = []  # class, its common name, captions that are known
-        for kind, base in dreams.seen():
-            name, known = self.names.common[kind], base >= 0 and kind in dreams.WALKING
-            self.dreamt.append((kind, name, dreams.retold(self.captions[base], name) if known else []))
+        self.dreamt: list[tuple[Dream, str, bool]] = []  # its common name, and whether a dog was there
+        for one in dreams.seen():
+            dog = one.base >= 0 and one.kind in dreams.WALKING and bool(dreams.of_a_dog(self.captions[one.base]))
+            self.dreamt.append((one, self.names.common[one.kind], dog))
+        dreamt_of = Counter(name for _, name, _ in self.dreamt)
+        self.rarity = [*itertools.accumulate(dreamt_of[name] ** -EVEN for _, name, _ in self.dreamt)]
         self.pooled = torch.from_numpy(features.load("means", "flickr8k", "plain"))
         self.named = [(features.load("halfway", kind, "plain"), i, name) for kind in ("imagenette", "cifar10", "intel_scenes")
                       for i, name in enumerate(labels(data, kind)) if i % HELD_PEOPLE or kind == "cifar10"]  # fmt: skip
+        self.dogs: dict[int, list[int]] = {}  # photos of Flickr8k by how many captions tell of
+        for i, five in self.captions.items():
+            if count := dogs(five):
+                self.dogs.setdefault(count, []).append(i)
         self.people: dict[int, tuple[list, list]] = {}  # photos of Flickr8k and others by how many a detector finds
         self.things: dict[str, list[list[Found]]] = {}  # what the detector finds
         learnt = {"flickr8k": set(self.captions), "daquar": set(self.rooms.own)}
@@ -168,7 +189,8 @@ class Source:
             for i, number in enumerate(map(detector.people, self.things[name])):
                 if i not in chosen or number is None or number >= len(PEOPLE):
                     continue
-                if number or name != "flickr8k":  # captions know better of photos without any
+                nobody_told = name != "flickr8k" or not telling([*map(tidy, self.captions[i])], SOMEONE)
+                if number or nobody_told:  # a detector misses some of the people
                     self.people.setdefault(number, ([], []))[name != "flickr8k"].append(
                         (photos, i, self.things[name][i])
                     )
@@ -202,6 +224,17 @@ class Source:
             return self.rng.choice(unasked)
         row = self.rng.choice(asked)
         return row["question"], common(self.rng.choices(row["answers"], k=3))
+
+    def some_dreams(self, n: int) -> list[int]:
+        """The numbers of dreams, drawn so that rare names are not much rarer."""
+        return self.rng.choices(range(len(self.dreamt)), cum_weights=self.rarity, k=n)
+
+    def dreamt_talks(self, dream: Dream, name: str, dog: bool) -> list[list[Exchange]]:
+        """What can be said of a dream: its name, and what is left of the photo that it began with."""
+        said = self.captions.get(dream.base, [])
+        captions = [dreams.of_another(one, name) for one in dreams.of_a_dog(said)] if dog else []
+        asked = dreams.asked(said, name, dog, self.rng) if said else []
+        return self.names.talks(name, dream.kind, captions) + chained(asked[:4], self.rng)
 
     def presence(self, photo: int) -> list[Exchange]:
         """Whether there is what this photo shows, and what another one does: each thing is as often there as not."""
@@ -292,7 +325,8 @@ class Source:
         elif kind == "named":
             few = rng.sample(self.named, BATCH)
             seen = [photos[i] for photos, i, _ in few]
-            talks = [self.names.talks(name) + [nobody(rng)] * (name in WITHOUT_PEOPLE) for *_, name in few]
+            empty = [chained(nobody(rng) + counted(0, rng), rng) if name in WITHOUT_PEOPLE else [] for *_, name in few]
+            talks = [self.names.talks(name) + none for (*_, name), none in zip(few, empty, strict=True)]
         elif kind == "people":
             numbers = rng.choices(list(self.people), [PEOPLE[n] for n in self.people], k=4 * BATCH)
             seen, talks = [], []
@@ -301,14 +335,24 @@ class Source:
                 seen.append(part)
                 talks.append(chained(counted(sum(thing.name == "person" for thing in there), rng), rng))
                 found.append(detector.covers(there, SIDE))
+        elif kind == "dogs":  # whole photos: a part may lack one of them
+            numbers = rng.choices(list(self.dogs), [DOGS[min(n, len(DOGS)) - 1] for n in self.dogs], k=2 * BATCH)
+            chosen = [rng.choice(self.dogs[number]) for number in numbers]
+            seen = [cut_of(self.flickr[0], i, Cut(mirrored=rng.random() < 0.5)) for i in chosen]
+            talks = []
+            for i, number in zip(chosen, numbers, strict=True):
+                told = [(how_many(rng.choice(("dogs", "dogs", "animals")), rng), str(number))]
+                if not telling([*map(tidy, self.captions[i])], SOMEONE):
+                    told += nobody(rng) + counted(0, rng)
+                talks.append(chained(told, rng))
         elif kind == "dreams":
-            chosen = rng.sample(range(len(self.dreamt)), 2 * BATCH)
+            chosen = self.some_dreams(2 * BATCH)
             seen = [self.dreams[i] for i in chosen]
             with torch.no_grad():
                 means = features.upper(self.tower, torch.from_numpy(np.stack(seen)).float()).mean(1)
                 opinion = self.classifier(means).softmax(-1)
             called = [self.dreamt[i][1] for i in chosen]
-            talks = [self.names.talks(name, kind, told) for kind, name, told in (self.dreamt[i] for i in chosen)]
+            talks = [self.dreamt_talks(*self.dreamt[i]) for i in chosen]
         else:  # questions without a photo are asked about a blur: the mean of some photos
             seen = [
                 np.mean([self.flickr[0][i] for i in rng.sample(self.photos, rng.randint(2, 6))], 0)
@@ -433,6 +477,7 @@ SOMEBODY = """person man men woman women boy boys girl girls child children kid 
 rider biker cyclist skier skateboarder surfer climber""".split()
 ALSO = {"bike": "bicycle", "motorbike": "motorcycle", "plane": "airplane", "sofa": "couch", "television": "tv", "ball": "sports ball",
         "surf board": "surfboard", "table": "dining table", "plant": "potted plant", "phone": "cell phone"}  # fmt: skip
+SOMEONE = "|".join(("people", "someone", "hand", "crowd", "human", "famil", *SOMEBODY))  # how words for people start
 NOTHING = [0]  # the place of the sequence's first token, where a look that finds nothing rests
 
 
