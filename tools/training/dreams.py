@@ -76,11 +76,11 @@ def of_another(text: str, name: str) -> str:
 
 
 def asked(captions: Sequence[str], name: str, dog: bool, rng: random.Random) -> list[Exchange]:
-    """Questions about the photo that a dream of `name` began with: where and when it was taken, and if it was one of a `dog`,
-    all others, about what was dreamt in its place."""
+    """Questions about the photo, with such captions, that a dream of `name` began with: where and when it was taken, and if they
+    are those `of_a_dog`, all others, about what was dreamt in its place."""
+    told = questions([*captions], rng)
     if not dog:
-        return [one for one in questions([*captions], rng) if re.search(AROUND, one[0])]
-    told = questions(of_a_dog(captions), rng)
+        return [one for one in told if re.search(AROUND, one[0])]
     return [(of_another(question, name), of_another(answer, name)) for question, answer in told if name not in question]
 
 

@@ -166,10 +166,13 @@ class Source:
         self.names = Names(data, [said for row in asked for said in row["answers"]], self.rng)
         self.classifier = features.tower(classifier=True).classifier
         self.dreams = np.load(dreams.FILE, mmap_mode="r")
-        self.dreamt: list[tuple[Dream, str, bool]] = []  # its common name, and whether a dog was there
+        self.dreamt: list[
+            tuple[Dream, str, list[str]]
+        ] = []  # its common name, captions of the dog in whose place it is
         for one in dreams.seen():
-            dog = one.base >= 0 and one.kind in dreams.WALKING and bool(dreams.of_a_dog(self.captions[one.base]))
-            self.dreamt.append((one, self.names.common[one.kind], dog))
+            known = one.base >= 0 and one.kind in dreams.WALKING
+            of_dog = dreams.of_a_dog(self.captions[one.base]) if known else []
+            self.dreamt.append((one, self.names.common[one.kind], of_dog))
         dreamt_of = Counter(name for _, name, _ in self.dreamt)
         self.rarity = [*itertools.accumulate(dreamt_of[name] ** -EVEN for _, name, _ in self.dreamt)]
         self.pooled = torch.from_numpy(features.load("means", "flickr8k", "plain"))
@@ -189,8 +192,7 @@ class Source:
             for i, number in enumerate(map(detector.people, self.things[name])):
                 if i not in chosen or number is None or number >= len(PEOPLE):
                     continue
-                nobody_told = name != "flickr8k" or not telling([*map(tidy, self.captions[i])], SOMEONE)
-                if number or nobody_told:  # a detector misses some of the people
+                if number or name != "flickr8k" or empty(self.captions[i]):  # a detector misses some of the people
                     self.people.setdefault(number, ([], []))[name != "flickr8k"].append(
                         (photos, i, self.things[name][i])
                     )
@@ -229,11 +231,11 @@ class Source:
         """The numbers of dreams, drawn so that rare names are not much rarer."""
         return self.rng.choices(range(len(self.dreamt)), cum_weights=self.rarity, k=n)
 
-    def dreamt_talks(self, dream: Dream, name: str, dog: bool) -> list[list[Exchange]]:
+    def dreamt_talks(self, dream: Dream, name: str, of_dog: list[str]) -> list[list[Exchange]]:
         """What can be said of a dream: its name, and what is left of the photo that it began with."""
-        said = self.captions.get(dream.base, [])
-        captions = [dreams.of_another(one, name) for one in dreams.of_a_dog(said)] if dog else []
-        asked = dreams.asked(said, name, dog, self.rng) if said else []
+        said = of_dog or self.captions.get(dream.base, [])
+        asked = dreams.asked(said, name, bool(of_dog), self.rng) if said else []
+        captions = [dreams.of_another(one, name) for one in of_dog]
         return self.names.talks(name, dream.kind, captions) + chained(asked[:4], self.rng)
 
     def presence(self, photo: int) -> list[Exchange]:
@@ -325,8 +327,10 @@ class Source:
         elif kind == "named":
             few = rng.sample(self.named, BATCH)
             seen = [photos[i] for photos, i, _ in few]
-            empty = [chained(nobody(rng) + counted(0, rng), rng) if name in WITHOUT_PEOPLE else [] for *_, name in few]
-            talks = [self.names.talks(name) + none for (*_, name), none in zip(few, empty, strict=True)]
+            talks = [
+                self.names.talks(name) + (chained(nobody(rng) + counted(0, rng), rng) if name in WITHOUT_PEOPLE else [])
+                for *_, name in few
+            ]
         elif kind == "people":
             numbers = rng.choices(list(self.people), [PEOPLE[n] for n in self.people], k=4 * BATCH)
             seen, talks = [], []
@@ -342,7 +346,7 @@ class Source:
             talks = []
             for i, number in zip(chosen, numbers, strict=True):
                 told = [(how_many(rng.choice(("dogs", "dogs", "animals")), rng), str(number))]
-                if not telling([*map(tidy, self.captions[i])], SOMEONE):
+                if empty(self.captions[i]):
                     told += nobody(rng) + counted(0, rng)
                 talks.append(chained(told, rng))
         elif kind == "dreams":
@@ -390,6 +394,11 @@ def cut_of(photos: NDArray[np.float16], number: int, cut: Cut) -> NDArray[np.flo
 def nobody(rng: random.Random) -> list[Exchange]:
     """What is true of photos of rooms, of animals and of landscapes, and of hardly any of Flickr8k's without a dog."""
     return [(whether(*rng.choice((("people", rng, True), ("a person", rng), ("a man", rng), ("a woman", rng)))), "no")]
+
+
+def empty(captions: list[str]) -> bool:
+    """Whether no caption of a photo tells of anybody."""
+    return not telling([*map(tidy, captions)], SOMEONE)
 
 
 def agreed(captions: list[str]) -> str:
@@ -475,9 +484,9 @@ class Look(NamedTuple):
 Words = dict[tuple[int, ...], str | None]  # what words, as tokens, name
 SOMEBODY = """person man men woman women boy boys girl girls child children kid kids baby toddler guy guys lady player players
 rider biker cyclist skier skateboarder surfer climber""".split()
+SOMEONE = "|".join(("people", "someone", "hand", "crowd", "human", "famil", *SOMEBODY))  # how words for people start
 ALSO = {"bike": "bicycle", "motorbike": "motorcycle", "plane": "airplane", "sofa": "couch", "television": "tv", "ball": "sports ball",
         "surf board": "surfboard", "table": "dining table", "plant": "potted plant", "phone": "cell phone"}  # fmt: skip
-SOMEONE = "|".join(("people", "someone", "hand", "crowd", "human", "famil", *SOMEBODY))  # how words for people start
 NOTHING = [0]  # the place of the sequence's first token, where a look that finds nothing rests
 
 
