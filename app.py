@@ -9,17 +9,20 @@ TASKS = ("classify", "caption", "ask", "generate")
 
 
 def parser() -> argparse.ArgumentParser:
-    """Every flag has an environment variable, `QUARTET_` and its name in capitals; a flag wins over its variable."""
+    """Every flag has an environment variable, `QUARTET_` and its name in capitals; a flag wins over its variable. Where
+    Gradio's own say where to listen, as on a Space, they are the defaults."""
+    host = os.environ.get("GRADIO_SERVER_NAME") or ("0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1")
+    port = os.environ.get("GRADIO_SERVER_PORT") or 7860
     made = argparse.ArgumentParser(
         prog="app.py",
         description="Quartet: four tabs to try foundation models on your own photos and words.",
         epilog="Each flag can be set by a variable instead: --port by QUARTET_PORT, --classify-model by "
         "QUARTET_CLASSIFY_MODEL and so on.",
     )
-    made.add_argument("--host", default="127.0.0.1", help="address to listen on (0.0.0.0: all) [%(default)s]")
-    made.add_argument("--port", type=int, default=7860, help="port to listen on [%(default)s]")
+    made.add_argument("--host", default=host, help="address to listen on (0.0.0.0: all) [%(default)s]")
+    made.add_argument("--port", type=int, default=port, help="port to listen on [%(default)s]")
     made.add_argument("--share", action=argparse.BooleanOptionalAction, default=False, help="also make a public link")
-    made.add_argument("--auth", metavar="NAME:PASSWORD", help="ask visitors for this name and password")
+    made.add_argument("--auth", metavar="NAME:PASSWORD", type=_login, help="ask visitors for this name and password")
     for task in TASKS:
         made.add_argument(f"--{task}-model", metavar="ID", help=f"the model that {task} starts with")
     made.add_argument(
@@ -40,6 +43,13 @@ def parser() -> argparse.ArgumentParser:
         "--warm", action=argparse.BooleanOptionalAction, default=True, help="load the default models at once"
     )
     return made
+
+
+def _login(given: str) -> tuple[str, str]:
+    name, colon, password = given.partition(":")
+    if not (name and colon and password):
+        raise argparse.ArgumentTypeError("give a name and a password with a colon between them: name:password")
+    return name, password
 
 
 def settings(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -83,20 +93,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         demo = page.build(page.Settings(models))
     except UserError as error:  # no such model, no such preset
         raise SystemExit(error.sentence()) from error
-    demo.launch(
-        server_name=chosen.host,
-        server_port=chosen.port,
-        share=chosen.share,
-        auth=tuple(chosen.auth.split(":", 1)) if chosen.auth else None,
-        max_file_size="40mb",  # above our own limit of 32 MiB, whose refusal is a sentence
-        max_threads=100,
-        mcp_server=True,
-        ssr_mode=False,
-        show_error=True,
-        prevent_thread_lock=True,
-        quiet=True,
-        **page.LOOK,
-    )
+    try:
+        demo.launch(
+            server_name=chosen.host,
+            server_port=chosen.port,
+            share=chosen.share,
+            auth=chosen.auth,
+            max_file_size="40mb",  # above our own limit of 32 MiB, whose refusal is a sentence
+            max_threads=100,
+            mcp_server=True,
+            ssr_mode=False,
+            show_error=True,
+            prevent_thread_lock=True,
+            quiet=True,
+            **page.LOOK,
+        )
+    except OSError as error:
+        taken = f"Quartet can't listen on port {chosen.port} of {chosen.host}: another program may. Try --port {chosen.port + 1}."
+        raise SystemExit(taken) from error
     print(f"Quartet is at {demo.local_url}" + (f" and {demo.share_url}" if demo.share_url else ""), flush=True)
     if chosen.share and not demo.share_url:
         print("No public link could be made (no way out to the tunnel); the page goes on on this machine.", flush=True)

@@ -1,5 +1,7 @@
 """The command line: a flag, its variable, and what the pipelines read of it."""
 
+import socket
+
 import pytest
 
 import app
@@ -8,6 +10,42 @@ import app
 def test_defaults() -> None:
     chosen = app.settings([])
     assert (chosen.host, chosen.port, chosen.share, chosen.warm) == ("127.0.0.1", 7860, False, True)
+
+
+@pytest.mark.parametrize(
+    ("environment", "host", "port"),
+    [
+        ({"SPACE_ID": "you/quartet"}, "0.0.0.0", 7860),
+        ({"SPACE_ID": "you/quartet", "GRADIO_SERVER_NAME": "0.0.0.0", "GRADIO_SERVER_PORT": "7861"}, "0.0.0.0", 7861),
+        ({"GRADIO_SERVER_NAME": "0.0.0.0", "QUARTET_HOST": "127.0.0.1"}, "127.0.0.1", 7860),
+    ],
+)
+def test_a_space_listens_where_visitors_reach_it(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], host: str, port: int
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    chosen = app.settings([])
+    assert (chosen.host, chosen.port) == (host, port)
+
+
+def test_a_login_needs_a_name_and_a_password(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.settings(["--auth", "ann:a:b"]).auth == ("ann", "a:b")
+    for wrong in ("ann", "ann:", ":secret"):
+        with pytest.raises(SystemExit):
+            app.settings(["--auth", wrong])
+        assert "name:password" in capsys.readouterr().err
+
+
+def test_a_port_in_use_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("QUARTET_ANY_MODEL", "HF_HUB_DISABLE_TELEMETRY", "GRADIO_ANALYTICS_ENABLED"):
+        monkeypatch.setenv(name, "1")  # `main` sets them: they are put back
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(SystemExit, match=f"port {port} .*--port {port + 1}"):
+            app.main(["--port", str(port), "--no-warm"])
 
 
 def test_a_variable_stands_for_each_flag_and_the_flag_wins(monkeypatch: pytest.MonkeyPatch) -> None:
