@@ -57,11 +57,14 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
 
         return show
 
+    def explained(snapshot: jobs.Snapshot) -> parts.Updates:
+        return {detail: _detail(snapshot.result)} if isinstance(snapshot.result, Answer) else {}
+
     def run(
         owner: str | None, before: str | None, photo: str | None, asked: str, talk_now: Talk, max_words: int, model: str
     ) -> Iterator[parts.Updates]:
         same = talk_now["photo"] == photo
-        past = [pair for pair in talk_now["pairs"] if all(pair)] if same else []
+        past = _answered(talk_now) if same else []
         asked = asked.strip()
         for updates in frame.start(
             owner, before, showing(photo, past, asked), photo=photo, question=asked, model=model,
@@ -72,25 +75,35 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
             yield updates
 
     def resume(owner: str | None, job: str | None, talk_now: Talk) -> Iterator[parts.Updates]:
-        pairs = talk_now["pairs"]
-        last = pairs[-1][0] if pairs else ""
-        yield from frame.follow(owner, job if pairs else None, showing(talk_now["photo"], pairs[:-1], last))
+        past, pairs = _answered(talk_now), talk_now["pairs"]
+        yield {chat: _messages(past)}
+        if past == pairs:  # the job is of the last answer, or of a question that got none
+            yield from frame.follow(owner, job if pairs else None, explained)
+            return
+        about, asked, found = talk_now["photo"], pairs[-1][0], False
+        for updates in frame.follow(owner, job, showing(about, past, asked)):
+            found |= chat in updates
+            yield updates
+        if not found:  # the job is no longer kept
+            yield {question: asked, talk: {"photo": about, "pairs": past}}
 
-    def anew(photo: str | None, talk_now: Talk) -> parts.Updates:
+    def silence(owner: str | None, job: str | None) -> parts.Updates:
+        parts.forget(owner, job)
+        return {chat: [], detail: "", frame.made: parts.made(None), talk: SILENCE}
+
+    def anew(owner: str | None, job: str | None, photo: str | None, talk_now: Talk) -> parts.Updates:
         """Another photo, another conversation."""
         same = photo is None or photo == talk_now["photo"]
-        return {talk: gr.skip()} if same else {chat: [], detail: "", frame.made: parts.made(None), talk: SILENCE}
+        return {talk: gr.skip()} if same or not talk_now["photo"] else silence(owner, job)
 
     outputs = [chat, detail, talk, question]
     frame.listen(
         [frame.run.click, question.submit], filled, run, [photo, question, talk, max_words, frame.model], outputs,
         fields=[photo, max_words, frame.model],
     )  # fmt: skip
-    photo.change(anew, [photo, talk], [chat, detail, frame.made, talk], **parts.QUIET)
-    gr.on(
-        [again.click, chat.clear], lambda: ([], "", parts.made(None), SILENCE, ""), None,
-        [chat, detail, frame.made, talk, frame.job], **parts.QUIET,
-    )  # fmt: skip
+    ended = [chat, detail, frame.made, talk]
+    photo.change(anew, [owner, frame.job, photo, talk], ended, **parts.QUIET)
+    gr.on([again.click, chat.clear], silence, [owner, frame.job], ended, **parts.QUIET)
     return parts.Tab(frame, resume, outputs, picture=photo, send=send, target=photo, resume_values=[talk])
 
 
@@ -100,6 +113,11 @@ def _example(index: int) -> tuple[str, str]:
         return path, text(f"ask.examples.{Path(path).stem}")
     except KeyError:
         return path, text("ask.placeholder")
+
+
+def _answered(talk: Talk) -> list[list[str]]:
+    """The pairs of question and answer, without a question that waits for its answer."""
+    return [pair for pair in talk["pairs"] if all(pair)]
 
 
 def _messages(pairs: list[list[str]]) -> list[dict[str, str]]:
@@ -113,4 +131,4 @@ def _detail(result: Answer) -> str:
     if result.confidence < parts.UNSURE:
         sure = f"{text('ask.not_sure')} {sure}"
     others = "".join(parts.bar(other, share) for other, share in result.others)
-    return parts.line(sure) + (parts.line(text("ask.others")) + others if others else "")
+    return "".join(map(parts.line, [sure, *result.notes])) + (parts.line(text("ask.others")) + others if others else "")

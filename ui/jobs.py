@@ -53,6 +53,7 @@ class _Job:
     snapshot: Snapshot = Snapshot("waiting")
     version: int = 0
     stopping: bool = False
+    forgotten: bool = False
     started: float = field(default_factory=time.monotonic)
     ended: float = 0.0
     bytes: int = 0
@@ -87,13 +88,17 @@ class Jobs:
         return job.id
 
     def watch(self, job_id: str, owner: str) -> Iterator[Snapshot]:
-        """Yields the newest snapshot at every change, the finished one last. May be called again, by its owner only."""
+        """Yields the newest snapshot at every change, the finished one last. May be called again, by its owner only.
+
+        Raises `UserError` where there is no such job, or none any longer."""
         job = self._own(job_id, owner)
         seen = -1
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: job.version != seen)  # noqa: B023 - read under the same lock
+                self._changed.wait_for(lambda: job.version != seen or job.forgotten)  # noqa: B023 - same lock
                 seen, snapshot = job.version, job.snapshot
+            if job.forgotten:
+                raise UserError("job_gone")
             yield snapshot
             if snapshot.finished:
                 return
@@ -106,10 +111,12 @@ class Jobs:
             self._changed.notify_all()
 
     def forget(self, job_id: str, owner: str) -> None:
-        """Stops a job and drops all that is kept of it."""
-        self.stop(job_id, owner)
+        """Stops a job and drops all that is kept of it; who watches it sees no more of it."""
+        job = self._own(job_id, owner)
         with self._changed:
+            job.stopping = job.forgotten = True
             self._jobs.pop(job_id, None)
+            self._changed.notify_all()
 
     def _own(self, job_id: str, owner: str) -> _Job:
         with self._changed:

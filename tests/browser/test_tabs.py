@@ -62,6 +62,25 @@ def test_a_talk_goes_on_after_a_reload(page: Page) -> None:
     page.keyboard.press("Enter")
     expect(messages).to_have_count(4)
     finished(page, "Ask")
+    page.locator("#ask-run").click()  # without a question
+    expect(page.locator("#ask-status")).to_contain_text("empty")
+    for _ in range(2):  # which costs no pair that has its answer
+        page.reload()
+        choose(page, "Ask")
+        expect(messages).to_have_count(4)
+        expect(page.get_by_label(text("ask.question"))).to_have_value("")
+
+
+def test_a_new_talk_ends_the_answer_that_is_being_written(visit: Visit) -> None:
+    page = visit("Ask")
+    run_example(page, "Ask", 0)
+    page.get_by_label(text("ask.question")).fill("what is x " * 100)
+    page.keyboard.press("Enter")
+    expect(page.locator("#ask-stop")).to_be_enabled()
+    page.locator("#ask-new").click()
+    expect(page.locator("#ask-run")).to_be_enabled()
+    page.wait_for_timeout(1000)  # nothing comes back
+    expect(page.locator("#ask-result .message-row")).to_have_count(0)
 
 
 def test_own_labels_run_by_keys_and_are_shown_as_typed(page: Page) -> None:

@@ -119,6 +119,17 @@ def test_a_forgotten_job_is_gone(task: Task) -> None:
         list(jobs.watch(job, "me"))
 
 
+def test_who_watches_a_job_that_is_forgotten_sees_no_more_of_it(task: Task) -> None:
+    jobs = Jobs()
+    job = jobs.start("me", "caption")
+    watching = jobs.watch(job, "me")
+    next(watching)
+    jobs.forget(job, "me")
+    with pytest.raises(UserError, match="no longer kept"):
+        list(watching)
+    assert task.closed.wait(5) or not task.began.is_set()
+
+
 def test_the_log_names_an_offered_model_and_none_that_a_visitor_wrote(
     task: Task, caplog: pytest.LogCaptureFixture
 ) -> None:
