@@ -100,8 +100,10 @@ def _drain(events: Iterable[object]) -> None:
 def _templates(templates: str | Sequence[str] | None, row: catalog.Row) -> tuple[str, ...]:
     if templates is None:
         return tuple(row.options.get("templates", ["a photo of a {}."]))
-    chosen = [templates] if isinstance(templates, str) else list(templates)
-    chosen = [template.strip() for template in chosen if template.strip()]
+    given = [templates] if isinstance(templates, str) else templates
+    if not isinstance(given, list | tuple) or not all(isinstance(template, str) for template in given):
+        raise UserError("templates_count")
+    chosen = [template.strip() for template in given if template.strip()]
     if not chosen or len(chosen) > 100 or any(len(template) > 200 for template in chosen):
         raise UserError("templates_count")
     for template in chosen:

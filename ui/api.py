@@ -21,16 +21,18 @@ def classify(
     """Score text labels for a photo by the cosine similarity of CLIP embeddings (zero-shot classification).
 
     Args:
-        photo: the photo, an uploaded file
+        photo: the photo, an uploaded file or the web address of one
         labels: 1 to 1,000 labels
         model: a catalogue id; leave out for the default
         templates: prompt templates with {} where the label goes; leave out for the model's own
         top_k: how many of the best labels to return; leave out for all
     """
-    result = _finish(request, "classify", photo=_path(photo), labels=labels, model=model, templates=templates)
+    result = _finish(
+        request, "classify", photo=_path(photo), labels=labels, model=model, templates=templates, top_k=top_k
+    )
     assert isinstance(result, Classification)
     plain = {name: getattr(result, name) for name in ("model", "revision", "device", "seconds", "notes")}
-    return plain | {"scores": [asdict(score) for score in result.top(top_k)]}
+    return plain | {"scores": [asdict(score) for score in result.top(result.top_k)]}
 
 
 def caption(
@@ -45,7 +47,7 @@ def caption(
     """Describe a photo in a sentence, with the probability of each word.
 
     Args:
-        photo: the photo, an uploaded file
+        photo: the photo, an uploaded file or the web address of one
         model: a catalogue id; leave out for the default
         beams: beam width, 1 to 8
         max_words: 1 to 200
@@ -70,7 +72,7 @@ def ask(
     """Answer a question about a photo, with its confidence and other answers.
 
     Args:
-        photo: the photo, an uploaded file
+        photo: the photo, an uploaded file or the web address of one
         question: the question, 1 to 2,000 characters
         model: a catalogue id; leave out for the default
         history: the [question, answer] pairs so far, oldest first

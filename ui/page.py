@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import gradio as gr
 from gradio_client.utils import is_http_url_like
 
 from pipelines.errors import UserError, text
-from ui import api, ask, caption, classify, generate, jobs, parts
+from ui import api, ask, caption, classify, files, generate, jobs, parts
 
 HERE = Path(__file__).parent
 TABS = {"classify": classify, "caption": caption, "ask": ask, "generate": generate}
@@ -48,20 +49,26 @@ class Settings:
 
 
 class Page(gr.Blocks):
-    """Blocks that take files from uploads only: an address in their place would be fetched without our checks."""
+    """Blocks that fetch photos given by their web address, as MCP clients do, themselves: Gradio would without our checks."""
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *more: Any, **named: Any) -> Any:
-        if _has_address(inputs):
-            raise gr.Error(UserError("photo_address").sentence(), print_exception=False)
+        try:
+            inputs = await anyio.to_thread.run_sync(_brought, inputs, limiter=self.limiter)
+        except UserError as error:
+            raise gr.Error(error.sentence(), print_exception=False) from error
         return await super().preprocess_data(block_fn, inputs, *more, **named)
 
 
-def _has_address(value: Any) -> bool:
-    """Whether a file in an input is given by its web address."""
-    if isinstance(value, dict):
-        path = value.get("path")
-        return (isinstance(path, str) and is_http_url_like(path)) or any(map(_has_address, value.values()))
-    return isinstance(value, list | tuple) and any(map(_has_address, value))
+def _brought(value: Any) -> Any:
+    """An input in which each file that is given by its web address is one on this machine."""
+    if isinstance(value, list | tuple):
+        return [*map(_brought, value)]
+    if not isinstance(value, dict):
+        return value
+    path = value.get("path")
+    if isinstance(path, str) and is_http_url_like(path):
+        return value | {"path": files.uploaded(path) or files.fetched(path), "url": None}
+    return {name: _brought(one) for name, one in value.items()}
 
 
 def build(settings: Settings) -> gr.Blocks:

@@ -19,6 +19,7 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
 from pipelines import catalog, inputs
+from pipelines.errors import UserError
 from tools.server import Server
 
 PHOTO = catalog.ROOT / "assets" / "examples" / "cat.jpg"
@@ -71,6 +72,8 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("/classify", {"labels": []}, "label"),
     ("/classify", {"labels": ["a cat"], "templates": ["no place"]}, "no place"),
     ("/classify", {"labels": ["a cat"], "model": "nowhere"}, "nowhere"),
+    ("/classify", {"labels": ["a cat"], "top_k": 0}, "1 to 1,000"),
+    ("/classify", {"labels": ["a cat"], "templates": [1]}, "1 to 100 prompt templates"),
     ("/caption", {"beams": 99}, "1 to 8"),
     ("/ask", {"question": "  "}, "question"),
     ("/generate", {"prompt": ""}, "prompt"),
@@ -103,10 +106,11 @@ def captioned(server: Server, path: str) -> str:
     return httpx.get(f"{address}/{called['event_id']}", timeout=60).text
 
 
-def test_a_web_address_is_refused_before_it_is_fetched(server: Server) -> None:
-    answer = captioned(server, "http://127.0.0.1:1/secret.png")
+@pytest.mark.parametrize("path", ["http://127.0.0.1:1/secret.png", "http://127.0.0.1:1/gradio_api/file=/etc/hostname"])
+def test_an_address_that_is_not_public_is_refused_before_it_is_fetched(server: Server, path: str) -> None:
+    answer = captioned(server, path)
     said = json.loads(answer.split("data: ", 1)[1].split("\n")[0])
-    assert "uploaded files" in said["error"]
+    assert said["error"] == UserError("url_private", host="127.0.0.1").sentence()
 
 
 def test_a_file_of_the_servers_is_not_read(server: Server) -> None:
@@ -123,16 +127,21 @@ def test_the_page_is_up_within_eight_seconds_or_little_more_than_gradio_itself_t
     assert server.cpu_seconds < max(8, 1.5 * gradio)
 
 
-def test_the_four_tasks_are_mcp_tools(server: Server) -> None:
-    async def names() -> set[str]:
-        address = f"{server.url}/gradio_api/mcp/"
-        async with streamable_http_client(address) as (read, write, _), ClientSession(read, write) as session:
+def test_the_four_tasks_are_mcp_tools_that_take_an_uploaded_photo_by_its_address(server: Server) -> None:
+    async def used() -> tuple[set[str], str]:
+        address = f"{server.url}/gradio_api"
+        async with httpx.AsyncClient() as http:
+            sent = await http.post(f"{address}/upload", files={"files": ("cat.jpg", PHOTO.read_bytes())})
+        async with streamable_http_client(f"{address}/mcp/") as (read, write, _), ClientSession(read, write) as session:
             await session.initialize()
-            return {tool.name for tool in (await session.list_tools()).tools}
+            names = {tool.name for tool in (await session.list_tools()).tools}
+            said = await session.call_tool("caption", {"photo": f"{address}/file={sent.json()[0]}"})
+            return names, said.model_dump_json()
 
     with ThreadPoolExecutor(1) as pool:  # a thread of its own: the browser tests leave a loop running in this one
-        found = pool.submit(lambda: asyncio.run(names())).result()
-    assert found == {"classify", "caption", "ask", "generate"}
+        names, said = pool.submit(lambda: asyncio.run(used())).result()
+    assert names == {"classify", "caption", "ask", "generate"}
+    assert "cat" in said and '"isError":true' not in said
 
 
 def test_the_log_has_a_line_a_request_and_nothing_that_was_typed(client: Client, server: Server) -> None:
