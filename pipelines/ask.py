@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pipelines import catalog, decoding, inputs, runtime
@@ -40,6 +41,7 @@ def stream(
             words=written.words,
             confidence=written.confidence,
             others=written.others,
+            notes=written.notes,
         )
 
 
@@ -52,10 +54,11 @@ def _chat(
     loaded: Loaded, picture: Any, question: str, turns: Turns, max_words: int
 ) -> Generator[Progress | Partial, None, decoding.Written]:
     """Chat models with vision (FastVLM, SmolVLM, Qwen-VL, …)."""
-    batch = decoding.chat_inputs(loaded, picture, turns, question)
+    batch, notes = decoding.chat_inputs(loaded, picture, turns, question)
     others = OTHERS if loaded.row.options.get("other_answers") else 0
     temperature = loaded.row.options.get("answer_temperature", 1.0)
-    return (yield from decoding.write(loaded, batch, max_words=max_words, others=others, temperature=temperature))
+    written = yield from decoding.write(loaded, batch, max_words=max_words, others=others, temperature=temperature)
+    return replace(written, notes=notes)
 
 
 def _blip(

@@ -62,7 +62,7 @@ def _chat(
     loaded: Loaded, picture: Any, question: str, beams: int, max_words: int, prompt: str
 ) -> Generator[Progress | Partial, None, decoding.Written]:
     """Chat models with vision (FastVLM, SmolVLM, Qwen-VL, …): the caption is the answer to the row's question."""
-    batch = decoding.chat_inputs(loaded, picture, (), question, prompt)
+    batch, _ = decoding.chat_inputs(loaded, picture, (), question, prompt)
     calibration = loaded.row.options.get("caption_calibration", ())
     settings = {"max_words": max_words, "beams": beams, "calibration": calibration}
     return (yield from decoding.write(loaded, batch, prefix=prompt, **settings))

@@ -1,6 +1,7 @@
 """What caption and ask share: text streamed word by word, stopped at once, with the confidence of each word."""
 
 import math
+import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,11 +16,13 @@ from transformers import (
 )
 
 from pipelines import work
+from pipelines.errors import UserError, text
 from pipelines.loaders import Loaded
 from pipelines.results import Partial, Progress, Word
 
 OTHERS = 4  # other candidates kept for a word
 LIKELY = 0.005  # other texts less probable than this are not worth a line
+ROOM = 32  # tokens that a conversation leaves for its answer, at least
 TOKENS_PER_WORD = 3  # room for words of several tokens; the words are counted, too
 
 
@@ -31,6 +34,7 @@ class Written:
     words: tuple[Word, ...]
     confidence: float
     others: tuple[tuple[str, float], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Recorder(LogitsProcessor):
@@ -163,24 +167,44 @@ def confidence(words: Sequence[Word]) -> float:
     return math.exp(sum(math.log(max(word.probability, 1e-12)) for word in words) / len(words))
 
 
-def chat_inputs(loaded: Loaded, picture: Any, turns: Sequence[tuple[str, str]], last: str, prefix: str = "") -> Any:
-    """The tensors for a conversation about one photo: `turns` of (question, answer), then the `last` question."""
+def chat_inputs(
+    loaded: Loaded, picture: Any, turns: Sequence[tuple[str, str]], last: str, prefix: str = ""
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The tensors for a conversation about one photo: `turns` of (question, answer), then the `last` question; and notes on
+    what is left out: the oldest turns, where a model reads so many no longer. Raises `UserError`."""
+    config = loaded.model.config.get_text_config()
+    most = getattr(config, "max_position_embeddings", None) or math.inf
+    kept = [*turns][-loaded.row.options.get("turns", len(turns)) :]
+    while (batch := _chat_batch(loaded, picture, kept, last, prefix))["input_ids"].shape[1] + ROOM > most:
+        if not kept:
+            raise UserError("words_room", model=loaded.row.name)
+        kept = kept[1:]
+    notes = (text("notes.turns_cut", count=len(kept)),) if len(kept) < len(turns) else ()
+    return to_device(loaded, batch), notes
+
+
+def _chat_batch(loaded: Loaded, picture: Any, turns: Sequence[tuple[str, str]], last: str, prefix: str) -> Any:
+    marks = [re.escape(mark.content) for mark in loaded.tokenizer.added_tokens_decoder.values() if mark.special]
+
+    def typed(words: str) -> str:
+        """Words without the tokenizer's own marks: "<image>" would stand for another photo."""
+        return re.sub("|".join(marks), lambda mark: f"{mark[0][0]} {mark[0][1:]}", words) if marks else words
+
     messages: list[dict[str, Any]] = []
     for i, (question, answer) in enumerate([*turns, (last, "")]):
         content: list[dict[str, str]] = [{"type": "image"}] if i == 0 else []
-        messages.append({"role": "user", "content": [*content, {"type": "text", "text": question}]})
+        messages.append({"role": "user", "content": [*content, {"type": "text", "text": typed(question)}]})
         if i < len(turns):
-            messages.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
+            messages.append({"role": "assistant", "content": [{"type": "text", "text": typed(answer)}]})
     options, bos = loaded.row.options, loaded.tokenizer.bos_token
     prompt = loaded.processor.apply_chat_template(messages, add_generation_prompt=True, **options.get("template", {}))
-    batch = loaded.processor(
-        text=[prompt + prefix],
+    return loaded.processor(
+        text=[prompt + typed(prefix)],
         images=[[picture]],
         return_tensors="pt",
         add_special_tokens=not (bos and prompt.startswith(bos)),  # else it would have them twice
         **options.get("images", {}),
     )
-    return to_device(loaded, batch)
 
 
 def to_device(loaded: Loaded, batch: Any) -> dict[str, Any]:

@@ -88,6 +88,7 @@ class Answer(Caption):
     """`others`: other answers with the probability of each, likeliest first."""
 
     others: tuple[tuple[str, float], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
