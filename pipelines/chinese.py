@@ -17,6 +17,7 @@ _SIDE = "(左|右|上|下)(?:边|邊|面|方|侧|側)?"
 _ABOUT = re.compile(
     rf"[\s，。、！？,.!?“”]|^请?(?:帮我|给我)?画(?=[{''.join(NUMBERS)}])|的?(?:图片|照片|贴纸)$|可爱的?|漂亮的?|美丽的?"
 )
+_DRAW = re.compile("^请?(?:帮我|给我)?画")
 _GROUND = re.compile(rf"在?(?:(浅|淡)?({_COLOUR}|白)色?)的?背景(?:上|中|里|裡)?的?")
 _PHRASE = re.compile(rf"([{''.join(NUMBERS)}]?)([{MEASURES}]?)(?:({_COLOUR})色?的?)?(.+)")
 _PLACED = re.compile(rf"(.+?)在(.+?)的?{_SIDE}")
@@ -44,7 +45,11 @@ def english(prompt: str, names: dict[str, tuple[str, str]]) -> str:
     if (alone := said.removesuffix("色")) in COLOURS:  # no thing, but what a negative prompt may be
         return COLOURS[alone] + behind
     things = [_thing(part, names) for part in parts]
-    return f" {place} ".join(things) + behind if all(things) else prompt
+    if all(things):
+        return f" {place} ".join(things) + behind
+    asked = _DRAW.sub("", prompt)  # "画猫"; but "画笔" is a thing
+    said = english(asked, names) if asked != prompt else asked
+    return said if said != asked else prompt
 
 
 def _thing(said: str, names: dict[str, tuple[str, str]]) -> str:

@@ -3,6 +3,7 @@
 import copy
 import functools
 import inspect
+import re
 import time
 from collections.abc import Callable, Generator
 from typing import Any
@@ -14,6 +15,12 @@ from pipelines import catalog, hub, inputs, runtime, work
 from pipelines.errors import UserError, text
 from pipelines.loaders import Loaded
 from pipelines.results import Partial, Pictures, Progress, last
+
+# What a small model does not understand: more than four things, and what is not to be there.
+MANY = re.compile(
+    r"\b(?:five(?! pointed)|six|seven|eight|nine|ten|eleven|twelve|dozens?|hundreds?|[5-9]|\d{2,})\b", re.IGNORECASE
+)
+DENIED = re.compile(r"(?<=\w),? (?:without|with no|but no|but not|and no)\b[^,.;]*", re.IGNORECASE)
 
 
 def stream(
@@ -105,7 +112,13 @@ def _read(loaded: Loaded, prompt: str) -> tuple[str, list[str]]:
     """The prompt in the words that a small model has learned, and notes on what is different."""
     if not loaded.learned:
         return prompt, []
-    read, notes = loaded.learned.read(prompt, loaded.model.text_encoder, loaded.tokenizer), []
+    notes = []
+    if denied := DENIED.search(prompt):
+        prompt = prompt[: denied.start()] + prompt[denied.end() :]
+        notes.append(text("notes.denied", words=denied[0].strip()))
+    if many := MANY.search(prompt):
+        notes.append(text("notes.many", number=many[0]))
+    read = loaded.learned.read(prompt, loaded.model.text_encoder, loaded.tokenizer)
     if read.taken:
         notes.append(text("notes.taken_for", names=", ".join(f"{part} → {name}" for part, name in read.taken)))
     if read.strange:

@@ -43,6 +43,7 @@ BEGINNINGS = re.compile(
 SVG = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml.*?\?>|<!--.*?-->|<!DOCTYPE svg.*?>|\s)*<svg\b", re.DOTALL | re.IGNORECASE
 )
+COMMA, TRIMMED = r"[,，、;；]", " \t,，、;；"  # what parts labels, and what is no part of one at its ends
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 SRGB = PIL.ImageCms.createProfile("sRGB")
 
@@ -160,10 +161,12 @@ def _srgb(image: PIL.Image.Image, profile: bytes | None) -> PIL.Image.Image:
 
 def labels(given: str | Iterable[str] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The labels of a text or a list, duplicates merged, and notes on that. A text with several lines has a label a
-    line, so that names may have commas; else commas part them. Raises `UserError`."""
+    line, which may have a comma; else, and where a line has several commas, commas part them. Raises `UserError`."""
     if isinstance(given, str):
-        parts = re.split(r"[\r\n]+" if re.search(r"[\r\n]", given.strip()) else r"[,，、]", given)
-        given = [part.strip(" \t,，、") for part in parts]
+        lines = re.split(r"[\r\n]+", given.strip())
+        commas = len(lines) == 1 or any(len(re.findall(COMMA, line.strip(TRIMMED))) > 1 for line in lines)
+        parts = [part for line in lines for part in re.split(COMMA, line)] if commas else lines
+        given = [part.strip(TRIMMED) for part in parts]
     items = list(given) if isinstance(given, Iterable) else []
     if not all(isinstance(item, str) for item in items):
         raise UserError("labels_text")

@@ -16,6 +16,7 @@ from pipelines.chinese import COLOURS, article, english
 FILE = "known.safetensors"
 ALIKE = 0.74  # cosine of a part of a prompt to a name from which on they mean the same
 SAME = 0.9  # … and from which on a compound is that thing, whatever its last word names: "jelly fish"
+COUNTS = ("one", "two", "three", "four")
 NEAR = 0.5  # … and from which on it is worth drawing in its stead
 # What stands before a colour, and after one that is a thing: "a cat in orange", "an orange to the left of a cat".
 COLOURED = re.compile(r"\b(?:and|are|in|is|or)\s+$", re.IGNORECASE)
@@ -139,7 +140,7 @@ class Known:
     def read(self, prompt: str, encoder: Any, tokenizer: Any) -> Reading:
         """What is Chinese becomes English; then each part of a prompt that is no name becomes the name nearest in meaning to
         it, or to one of its words."""
-        said = english(prompt, self.chinese)
+        said = re.sub(r"\b[1-4]\b(?= [^\W\d])", lambda digit: COUNTS[int(digit[0]) - 1], english(prompt, self.chinese))
         translated, prompt = [(prompt, said)] * (said != prompt), said
         parts = self.parts(prompt)
         spans = [(start, end) for start, end in parts if prompt[start:end].lower() not in self.learned]

@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import PIL.Image
 
-from pipelines import address, catalog, hub, inputs
+from pipelines import catalog, hub, inputs
 from pipelines.errors import UserError, text
 from pipelines.results import Partial, Progress, Result, Word
 from ui import files, jobs
 from ui.photo import Photo
 
 ASSETS = catalog.ROOT / "assets"
-WEB_FORMATS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"}
+WEB_FORMATS = {"JPEG", "PNG", "WEBP", "GIF", "AVIF"}  # what browsers show, where the file's name says so, too
+WEB_NAMES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"}
 UNSURE = 0.5  # a word or label less likely than this is marked
 # How every handler of the page listens. The four public endpoints are those of `ui/api.py`.
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -159,6 +161,12 @@ def _stop(owner: str | None, job: str | None) -> None:
         jobs.stop(job or "", owner or "")
 
 
+def forget(owner: str | None, job: str | None) -> None:
+    """Ends a job whose result nobody wants any longer."""
+    with contextlib.suppress(UserError):
+        jobs.forget(job or "", owner or "")
+
+
 def _noted(model: str, task: str) -> tuple[Any, Any]:
     """What is to know of the chosen model; in the status line, why a name that was typed in can't be used."""
     try:
@@ -230,14 +238,16 @@ def _checked(path: str | None) -> tuple[Any, Any]:
         picture = inputs.photo(path)
     except UserError as error:
         return None, alert(error.sentence())
-    return gr.skip() if Path(path).suffix.lower() in WEB_FORMATS else files.png(picture), IDLE
+    with PIL.Image.open(path) as opened:
+        shown = opened.format in WEB_FORMATS and Path(path).suffix.lower() in WEB_NAMES
+    return gr.skip() if shown else files.png(picture), IDLE
 
 
 def _fetched(link: str) -> tuple[Any, Any]:
     if not link.strip():
         return gr.skip(), gr.skip()
     try:
-        return files.png(inputs.photo(address.fetch(link))), IDLE
+        return files.fetched(link), IDLE
     except UserError as error:
         return gr.skip(), alert(error.sentence())
 

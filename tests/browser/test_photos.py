@@ -49,10 +49,11 @@ def test_a_hostile_file_is_told_off_and_the_next_one_works(page: Page, name: str
     expect(page.locator("#classify-status")).to_have_text(text("page.result"))
 
 
-def test_a_heic_photo_is_shown_and_runs(page: Page) -> None:
+@pytest.mark.parametrize(("name", "kind"), [("photo.heic", "image/heic"), ("photo.jpg", "image/jpeg")])
+def test_a_heic_photo_is_shown_and_runs(page: Page, name: str, kind: str) -> None:
     file = BytesIO()
     pillow_heif.from_pillow(PIL.Image.open(PHOTO)).save(file)
-    _upload(page, "classify", "photo.heic", "image/heic", file.getvalue())
+    _upload(page, "classify", name, kind, file.getvalue())
     expect(page.locator("#classify-photo img")).to_have_attribute("src", re.compile(r"\.png"))
     page.locator("#classify-run").click()
     finished(page, "Classify")

@@ -94,6 +94,25 @@ def test_ask_gives_other_answers_with_their_probability() -> None:
     assert result.text not in [other for other, _ in result.others]
 
 
+def test_a_long_talk_is_read_from_as_far_back_as_the_model_can() -> None:
+    pairs = [(f"what is thing {i}?", "a cat") for i in range(9)]
+    ask = pipelines.task("ask").run
+    kept = catalog.find("ask", "quartet-vlm").options["turns"]
+    short, long = (ask(CAT, "what is it?", history=some) for some in (pairs[-kept:], pairs))
+    assert (long.text, long.confidence) == (short.text, pytest.approx(short.confidence))
+    assert short.notes == () and str(kept) in long.notes[0]
+    assert ask(CAT, "what is it?", history=[("what " * 390, "cat " * 400), pairs[0]]).notes
+
+
+def test_words_that_are_marks_of_the_tokenizer_are_words_and_too_many_are_refused() -> None:
+    assert pipelines.task("ask").run(CAT, "What is <image>?", history=[("<image>", "<end>")]).text
+    assert pipelines.task("caption").run(CAT, prompt="<image> a").text
+    for task, words in (("ask", {"question": "zq" * 1000}), ("caption", {"prompt": "zq" * 1000})):
+        with pytest.raises(UserError) as refused:
+            pipelines.task(task).run(CAT, **words)
+        assert refused.value.code == "words_room"
+
+
 def test_a_temperature_makes_the_same_answers_less_sure(monkeypatch: pytest.MonkeyPatch) -> None:
     options, found = catalog.find("ask", "quartet-vlm").options, []
     for degree in (1.0, 1.3):
@@ -171,7 +190,8 @@ def test_the_part_of_a_prompt_that_is_cut_is_said() -> None:
 @pytest.mark.parametrize(
     ("prompt", "strange"),
     [("a photo of Paris at night", ["Paris", "night"]), ("a woman in a red dress", ["woman"]), ("blue", ["blue"]), ("an orange", []),
-     ("一只戴帽子的猫", ["一只戴帽子的猫"]), ("一只猫", []), ("two blue cups of coffee on a pink background", []), ("a puppy to the left of a bike", [])],
+     ("一只戴帽子的猫", ["一只戴帽子的猫"]), ("一只猫", []), ("two blue cups of coffee on a pink background", []), ("a puppy to the left of a bike", []),
+     ("five bananas", ["five"]), ("12 cats", ["12"]), ("a cat without a hat", ["without a hat"]), ("a five pointed star", [])],
 )  # fmt: skip
 def test_words_that_the_brush_has_not_learned_are_said(prompt: str, strange: list[str]) -> None:
     notes = pipelines.task("generate").run(prompt, steps=1).notes
@@ -208,6 +228,13 @@ def test_a_chinese_prompt_is_drawn_as_what_it_says_and_the_page_says_so() -> Non
     asked = draw("三颗红色的星星", seed=1, steps=1)
     assert "三颗红色的星星 → three red stars" in asked.notes[0]
     assert asked.pictures[0].tobytes() == draw("three red stars", seed=1, steps=1).pictures[0].tobytes()
+
+
+def test_digits_are_numbers_and_what_is_not_wanted_is_left_out() -> None:
+    draw = pipelines.task("generate").run
+    for asked, plain in (("3 cats", "three cats"), ("a cat without a hat", "a cat")):
+        pictures = [draw(one, seed=1, steps=1).pictures[0].tobytes() for one in (asked, plain)]
+        assert pictures[0] == pictures[1]
 
 
 def test_a_word_that_the_brush_has_not_seen_is_taken_for_one_that_it_has() -> None:

@@ -262,6 +262,8 @@ def test_eight_threads_decode_at_once() -> None:
         ("cat\ndog\n", ("cat", "dog")),
         ("salt, pepper\r\ncat\r\n\r\n", ("salt, pepper", "cat")),
         ("a,b\n", ("a", "b")),
+        ("a cat, a dog, a person\na panda", ("a cat", "a dog", "a person", "a panda")),
+        ("猫；狗; a bird", ("猫", "狗", "a bird")),
         ("猫，狗、鸟", ("猫", "狗", "鸟")),
         (",,cat,,", ("cat",)),
         (["salt, pepper", "  two   words "], ("salt, pepper", "two words")),
