@@ -1,5 +1,6 @@
 // What Gradio has no word for: Ctrl+Enter runs, a picture dropped on the Generate tab restores its settings, example
-// photos have names for those who can't see them, and on a narrow screen the result comes into view when it is asked for.
+// photos have names for those who can't see them, a result is marked once its photo is no longer there, and on a narrow
+// screen the result comes into view when it is asked for.
 const visible = (selector) => [...document.querySelectorAll(selector)].find((one) => one.offsetParent);
 
 document.addEventListener("keydown", (event) => {
@@ -38,4 +39,8 @@ new MutationObserver(() => {
   for (const image of document.querySelectorAll(".examples button:not([aria-label]) img")) {
     image.closest("button").ariaLabel = decodeURIComponent(image.src).split("/").pop().replace(/\.\w+$/, "");
   }
-}).observe(document, { childList: true, subtree: true });
+  for (const old of document.querySelectorAll("[data-photo]")) {
+    const photo = old.closest("[role=tabpanel]").querySelector("[id$=-photo] img");
+    old.closest(".card").classList.toggle("stale", !photo?.src.includes(`/${old.dataset.photo}/`));
+  }
+}).observe(document, { childList: true, subtree: true, attributes: true, attributeFilter: ["src"] });

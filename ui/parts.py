@@ -95,10 +95,10 @@ class Frame:
             yield self.idle(error.sentence())
             return
         yield {self.owner: owner, self.job: job_id}
-        yield from self.follow(owner, job_id, show)
+        yield from self.follow(owner, job_id, show, values.get("photo"))
 
-    def follow(self, owner: str | None, job_id: str | None, show: Show) -> Iterator[Updates]:
-        """Shows a job until it is finished; after a reload, one that was started before."""
+    def follow(self, owner: str | None, job_id: str | None, show: Show, photo: str | None = None) -> Iterator[Updates]:
+        """Shows a job, about a photo, until it is finished; after a reload, one that was started before."""
         if not job_id:  # nothing to find; the status line stays, since a visitor may be told something there already
             yield {self.run: gr.update(interactive=True)}
             return
@@ -108,7 +108,7 @@ class Frame:
                     self.run: gr.update(interactive=snapshot.finished),
                     self.stop: gr.update(interactive=not snapshot.finished),
                     self.status: status(snapshot),
-                    self.made: made(snapshot.result),
+                    self.made: made(snapshot.result, photo),
                 }
                 if snapshot.finished:  # it may have fetched one
                     updates[self.model] = gr.update(choices=self.choices())
@@ -308,11 +308,15 @@ def status(snapshot: jobs.Snapshot) -> str:
     return said(sentence, f'<div class="progress"><span{inner}></span></div>')
 
 
-def made(result: Result | None) -> str:
-    """The line under a result: model, device and seconds."""
+def made(result: Result | None, photo: str | None = None) -> str:
+    """The line under a result: model, device and seconds. Of a result about a `photo` (its path) it says in which folder of
+    the server's the photo is: by that the page sees when another one has taken its place."""
     if result is None:
         return line("")
-    return line(
+    about = (
+        f'<p class="old" data-photo="{html.escape(Path(photo).parent.name)}">{text("page.old")}</p>' if photo else ""
+    )
+    return about + line(
         text(
             "page.made",
             model=result.model,

@@ -49,6 +49,17 @@ def test_a_hostile_file_is_told_off_and_the_next_one_works(page: Page, name: str
     expect(page.locator("#classify-status")).to_have_text(text("page.result"))
 
 
+def test_a_result_is_marked_once_another_photo_takes_the_place_of_its_own(page: Page) -> None:
+    run_example(page, "Caption")
+    card, old = page.locator("#caption-tab .card"), page.locator("#caption-made .old")
+    expect(old).to_be_hidden()
+    _upload(page, "caption", "cat.jpg", "image/jpeg", PHOTO.read_bytes())
+    expect(old).to_be_visible()
+    expect(card).to_have_class(re.compile("stale"))
+    page.locator("#caption-run").click()
+    expect(old).to_be_hidden()
+
+
 @pytest.mark.parametrize(("name", "kind"), [("photo.heic", "image/heic"), ("photo.jpg", "image/jpeg")])
 def test_a_heic_photo_is_shown_and_runs(page: Page, name: str, kind: str) -> None:
     file = BytesIO()
