@@ -5,6 +5,7 @@ import logging
 import os
 from collections.abc import Sequence
 
+LANGUAGES = ("en", "zh")  # those of assets/texts
 TASKS = ("classify", "caption", "ask", "generate")
 
 
@@ -23,6 +24,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--port", type=int, default=port, help="port to listen on [%(default)s]")
     made.add_argument("--share", action=argparse.BooleanOptionalAction, default=False, help="also make a public link")
     made.add_argument("--auth", metavar="NAME:PASSWORD", type=_login, help="ask visitors for this name and password")
+    made.add_argument(
+        "--language", type=_language, default="en", help=f"language of the page: {', '.join(LANGUAGES)} [%(default)s]"
+    )
     for task in TASKS:
         made.add_argument(f"--{task}-model", metavar="ID", help=f"the model that {task} starts with")
     made.add_argument(
@@ -50,6 +54,12 @@ def _login(given: str) -> tuple[str, str]:
     if not (name and colon and password):
         raise argparse.ArgumentTypeError("give a name and a password with a colon between them: name:password")
     return name, password
+
+
+def _language(given: str) -> str:
+    if given not in LANGUAGES:
+        raise argparse.ArgumentTypeError(f"there is {' and '.join(LANGUAGES)}, not {given}")
+    return given
 
 
 def settings(arguments: Sequence[str] | None = None) -> argparse.Namespace:

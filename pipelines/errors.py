@@ -1,6 +1,7 @@
 """What a person is told: every sentence stands in `assets/texts/LANGUAGE.toml` under a code."""
 
 import functools
+import os
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,12 @@ def _texts(language: str) -> dict[str, Any]:
         return tomllib.load(file)
 
 
-def text(code: str, language: str = "en", **values: object) -> str:
-    """The sentence under a dotted `code` ("errors.photo_empty"), its `{fields}` filled from `values`.
+def text(code: str, language: str | None = None, **values: object) -> str:
+    """The sentence under a dotted `code` ("errors.photo_empty"), its `{fields}` filled from `values`, in a language (None: that
+    of QUARTET_LANGUAGE, or English).
 
     Raises `KeyError` for a code that the file does not have, or a field without a value."""
-    entry: Any = _texts(language)
+    entry: Any = _texts(language or os.environ.get("QUARTET_LANGUAGE") or "en")
     for part in code.split("."):
         entry = entry[part]
     return str(entry).format(**values) if values else str(entry)
@@ -32,7 +34,7 @@ class UserError(Exception):
         self.code = code
         self.values = values
 
-    def sentence(self, language: str = "en") -> str:
+    def sentence(self, language: str | None = None) -> str:
         return text(f"errors.{self.code}", language, **self.values)
 
     def __str__(self) -> str:

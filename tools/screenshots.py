@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from pipelines.errors import text
 from tools.server import ROOT, Server, chromium, running
 
 SIZES = {"wide": (1280, 800), "narrow": (390, 844)}
@@ -20,24 +21,29 @@ LIMIT = 120_000  # milliseconds for a result on a slow machine
 
 
 def main() -> None:
-    argparse.ArgumentParser(prog="tools.screenshots", description=__doc__).parse_args()
+    parser = argparse.ArgumentParser(prog="tools.screenshots", description=__doc__)
+    parser.add_argument("--language", default="en", help="of the page; the README's picture is in English")
+    language = parser.parse_args().language
     BUILD.mkdir(parents=True, exist_ok=True)
     README.parent.mkdir(parents=True, exist_ok=True)
-    with running() as server, sync_playwright() as playwright:
+    with running("--language", language) as server, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         faults = [
             fault
             for size, (width, height) in SIZES.items()
             for theme in THEMES
-            for fault in _shots(browser, server, f"{size}-{theme}", width, height, theme)
+            for fault in _shots(browser, server, f"{size}-{theme}", width, height, theme, language)
         ]
-    shutil.copy(BUILD / f"{SHOWN}.png", README)
+    if language == "en":
+        shutil.copy(BUILD / f"{SHOWN}.png", README)
     print(f"{len(list(BUILD.glob('*.png')))} screenshots in {BUILD.relative_to(ROOT)}")
     if faults:
         raise SystemExit("\n".join(faults))
 
 
-def _shots(browser: Browser, server: Server, name: str, width: int, height: int, theme: str) -> list[str]:
+def _shots(
+    browser: Browser, server: Server, name: str, width: int, height: int, theme: str, language: str
+) -> list[str]:
     """Takes one window's pictures; returns what is wrong."""
     faults: list[str] = []
     page = browser.new_page(viewport={"width": width, "height": height}, reduced_motion="reduce")
@@ -52,7 +58,7 @@ def _shots(browser: Browser, server: Server, name: str, width: int, height: int,
     page.goto(f"{server.url}/?__theme={theme}")
     page.locator("#classify-run").wait_for()
     for task in ("classify", "caption", "ask", "generate"):
-        page.locator("#tabs").get_by_role("tab", name=task.capitalize(), exact=True).click()
+        page.locator("#tabs").get_by_role("tab", name=text(f"{task}.tab", language), exact=True).click()
         page.locator(f"#{task}-run").wait_for()
         for state in ("start", "result"):
             if state == "result":

@@ -5,6 +5,7 @@ import socket
 import pytest
 
 import app
+from pipelines import errors
 
 
 def test_defaults() -> None:
@@ -27,6 +28,19 @@ def test_a_space_listens_where_visitors_reach_it(
         monkeypatch.setenv(name, value)
     chosen = app.settings([])
     assert (chosen.host, chosen.port) == (host, port)
+
+
+def test_the_page_speaks_the_languages_that_have_texts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert {path.stem for path in errors.TEXTS.glob("*.toml")} == {*app.LANGUAGES}
+    monkeypatch.setenv("QUARTET_LANGUAGE", "zh")
+    assert app.settings([]).language == "zh" and app.settings(["--language", "en"]).language == "en"
+    assert errors.UserError("photo_empty").sentence() == errors.text("errors.photo_empty", "zh")
+    monkeypatch.setenv("QUARTET_LANGUAGE", "xx")
+    with pytest.raises(SystemExit):
+        app.settings([])
+    assert "there is en and zh, not xx" in capsys.readouterr().err
 
 
 def test_a_login_needs_a_name_and_a_password(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ import re
 import string
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,8 +14,8 @@ ROOT = Path(__file__).parent.parent.parent
 SOURCES = {
     path: path.read_text("utf-8") for path in [*ROOT.glob("pipelines/*.py"), *ROOT.glob("ui/*.py"), ROOT / "app.py"]
 }
-with open(ROOT / "assets" / "texts" / "en.toml", "rb") as file:
-    TEXTS = tomllib.load(file)
+LANGUAGES = {path.stem: tomllib.loads(path.read_text("utf-8")) for path in ROOT.glob("assets/texts/*.toml")}
+TEXTS = LANGUAGES["en"]
 
 
 def named(pattern: str) -> list[str]:
@@ -35,6 +36,24 @@ def test_an_error_is_there(code: str) -> None:
 @pytest.mark.parametrize("code", named(r'\bProgress\(\s*"([a-z_0-9]+)"'))
 def test_a_progress_is_there(code: str) -> None:
     assert TEXTS["progress"][code]
+
+
+def flat(texts: dict[str, Any], before: str = "") -> dict[str, str]:
+    """Every sentence by its dotted code."""
+    found: dict[str, str] = {}
+    for code, entry in texts.items():
+        found |= flat(entry, f"{before}{code}.") if isinstance(entry, dict) else {before + code: entry}
+    return found
+
+
+@pytest.mark.parametrize("language", sorted({*LANGUAGES} - {"en"}))
+def test_a_translation_has_every_sentence_with_the_same_fields(language: str) -> None:
+    def filled(sentence: str) -> set[str]:
+        return {name for _, name, _, _ in string.Formatter().parse(sentence) if name}
+
+    own, english = flat(LANGUAGES[language]), flat(TEXTS)
+    assert not [code for code in {*own} ^ {*english} if not code.startswith("fields.")]
+    assert not [code for code in english if filled(own[code]) != filled(english[code])]
 
 
 def test_no_error_sentence_is_left_over() -> None:
