@@ -43,7 +43,8 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
         if isinstance(snapshot.result, Caption):
             result = snapshot.result
             sure = parts.line(text("page.confidence", confidence=parts.percent(result.confidence)))
-            return {written: _sentence(result.text, result.words) + sure + parts.line(text("page.marked"))}
+            fine = sure + parts.line(text("page.marked")) + parts.word_by_word(result.words)
+            return {written: _sentence(result.text, result.words) + fine}
         if isinstance(snapshot.event, Partial):
             return {written: _sentence(snapshot.event.text, snapshot.event.words)}
         return {}

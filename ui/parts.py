@@ -344,8 +344,20 @@ def words(written: tuple[Word, ...]) -> str:
     """Words as HTML: the less certain ones marked, each with its probability and the other candidates on hover."""
     spans = []
     for word in written:
-        others = ", ".join(f"{other} {percent(share)}" for other, share in word.others)
-        title = f"{percent(word.probability)}" + (f" · {text('page.or_else')} {others}" if others else "")
+        title = f"{percent(word.probability)}" + (f" · {_or_else(word)}" if word.others else "")
         unsure = ' class="unsure"' if word.probability < UNSURE else ""
         spans.append(f'<span{unsure} title="{html.escape(title, quote=True)}">{html.escape(word.text)}</span>')
     return " ".join(spans)
+
+
+def word_by_word(written: tuple[Word, ...]) -> str:
+    """The same for those who can't hover: each word with a bar, and under the less certain ones the other candidates."""
+    rows = "".join(
+        bar(word.text, word.probability) + (line(_or_else(word)) if word.others and word.probability < UNSURE else "")
+        for word in written
+    )
+    return f'<details><summary class="fine">{text("page.word_by_word")}</summary>{rows}</details>'
+
+
+def _or_else(word: Word) -> str:
+    return f"{text('page.or_else')} " + ", ".join(f"{other} {percent(share)}" for other, share in word.others)

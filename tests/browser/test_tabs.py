@@ -21,7 +21,11 @@ def test_a_click_on_an_example_classifies_it(page: Page) -> None:
 
 def test_a_click_on_an_example_describes_it(page: Page) -> None:
     run_example(page, "Caption")
-    expect(page.locator("#caption-result .said")).to_have_text(re.compile(r"\w"))
+    said = page.locator("#caption-result .said")
+    expect(said).to_have_text(re.compile(r"\w"))
+    page.locator("#caption-result").get_by_text(text("page.word_by_word")).click()
+    expect(page.locator("#caption-result .bar")).to_have_count(len(said.inner_text().split()))
+    expect(page.locator("#caption-result .bar").first).to_be_visible()
 
 
 def test_a_click_on_an_example_draws_it(page: Page) -> None:
