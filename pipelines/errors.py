@@ -15,12 +15,17 @@ def _texts(language: str) -> dict[str, Any]:
         return tomllib.load(file)
 
 
+def spoken() -> str:
+    """What the page speaks: the name of a file in `assets/texts`."""
+    return os.environ.get("QUARTET_LANGUAGE") or "en"
+
+
 def text(code: str, language: str | None = None, **values: object) -> str:
-    """The sentence under a dotted `code` ("errors.photo_empty"), its `{fields}` filled from `values`, in a language (None: that
-    of QUARTET_LANGUAGE, or English).
+    """The sentence under a dotted `code` ("errors.photo_empty"), its `{fields}` filled from `values`, in a language (None: the
+    page's).
 
     Raises `KeyError` for a code that the file does not have, or a field without a value."""
-    entry: Any = _texts(language or os.environ.get("QUARTET_LANGUAGE") or "en")
+    entry: Any = _texts(language or spoken())
     for part in code.split("."):
         entry = entry[part]
     return str(entry).format(**values) if values else str(entry)

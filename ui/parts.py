@@ -13,7 +13,7 @@ import gradio as gr
 import PIL.Image
 
 from pipelines import catalog, hub, inputs
-from pipelines.errors import UserError, text
+from pipelines.errors import UserError, spoken, text
 from pipelines.results import Partial, Progress, Result, Word
 from ui import files, jobs
 from ui.photo import Photo
@@ -176,7 +176,8 @@ def _noted(model: str, task: str) -> tuple[Any, Any]:
 
 
 def _note(row: catalog.Row) -> str:
-    note = row.note if row in catalog.rows() else f"{_described(row)}. {row.note}"
+    note = row.notes.get(spoken(), row.note)
+    note = note if row in catalog.rows() else f"{_described(row)}. {note}"
     return f"{note} {text('page.model_typed')}" if catalog.typing_allowed() else note
 
 

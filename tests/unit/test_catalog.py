@@ -16,6 +16,7 @@ from pipelines.loaders import LABELS_FILE
 def test_a_row_is_whole(row: catalog.Row) -> None:
     assert set(row.tasks) <= set(TASKS) and row.tasks
     assert row.parameters > 0 and row.memory_bytes > 0 and row.licence and row.languages and row.note
+    assert {*row.notes} == {path.stem for path in TEXTS.glob("*.toml")} - {"en"}
     assert row.bundled == (row.download_bytes == 0)
     if row.bundled:
         assert (row.folder / "README.md").exists(), "a bundled model has its card"
