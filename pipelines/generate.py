@@ -16,11 +16,12 @@ from pipelines.errors import UserError, text
 from pipelines.loaders import Loaded
 from pipelines.results import Partial, Pictures, Progress, last
 
-# What a small model does not understand: more than four things, and what is not to be there.
+# What a small model does not understand: more than four things of a kind, and what is not to be there.
 MANY = re.compile(
-    r"\b(?:five(?! pointed)|six|seven|eight|nine|ten|eleven|twelve|dozens?|hundreds?|[5-9]|\d{2,})\b", re.IGNORECASE
+    r"\b(?:five(?! pointed)|six|seven|eight|nine|ten|eleven|twelve|dozens?|hundreds?|(?:[5-9]|\d{2,})(?=(?: \w+){0,2} \w+s\b))\b",
+    re.IGNORECASE,
 )
-DENIED = re.compile(r"(?<=\w),? (?:without|with no|but no|but not|and no)\b[^,.;]*", re.IGNORECASE)
+DENIED = re.compile(r"(?<=\w)(?:,? (?:without|with no|but no|but not|and no)|, no)\b[^,.;]*", re.IGNORECASE)
 
 
 def stream(
@@ -115,7 +116,7 @@ def _read(loaded: Loaded, prompt: str) -> tuple[str, list[str]]:
     notes = []
     if denied := DENIED.search(prompt):
         prompt = prompt[: denied.start()] + prompt[denied.end() :]
-        notes.append(text("notes.denied", words=denied[0].strip()))
+        notes.append(text("notes.denied", words=denied[0].strip(", ")))
     if many := MANY.search(prompt):
         notes.append(text("notes.many", number=many[0]))
     read = loaded.learned.read(prompt, loaded.model.text_encoder, loaded.tokenizer)
