@@ -20,12 +20,11 @@ import PIL.Image
 
 from pipelines import ask, caption, classify
 from tools.bench import timed
-from tools.training import features, portraits, things
+from tools.training import features, portraits, synthetic, things
 from tools.training.features import HELD_DAQUAR, rows
 from tools.training.room_answers import daquar
 from tools.training.scenes import Scenes
 from tools.training.stickers import PAINTS
-from tools.training.synthetic import SEVERAL, questions
 from tools.training.train_clip import IMAGENETTE
 from tools.training.train_vlm import HELD_EASY, HELD_PEOPLE, HELD_VQA, answered, easy_vqa, vqa_text
 
@@ -85,12 +84,15 @@ def cifar10(data: Path, limit: int) -> dict[str, float]:
     return top1([(opened(str(i)), labels[int(file["labels"][i])]) for i in places], labels)
 
 
-def of_dogs(data: Path) -> list[tuple[Path, str]]:
-    """Held-out photos of dogs, as most captions say, and of no people; and all that the captions say."""
+def of_dogs(data: Path) -> list[tuple[Path, list[str]]]:
+    """Held-out photos of dogs, as most captions say, and of no people; and the captions."""
     people = re.compile(rf"\b({PEOPLE})\b", re.IGNORECASE)
-    told = [(row, [caption.lower() for caption in row["captions"]]) for row in features.held_photos(data)]
-    shown = [(row["image"], " . ".join(said)) for row, said in told if sum("dog" in one for one in said) >= 4]
-    return [(data / "flickr8k" / "images" / name, said) for name, said in shown if not people.search(said)]
+    told = [(row["image"], row["captions"]) for row in features.held_photos(data)]
+    return [
+        (data / "flickr8k" / "images" / name, said)
+        for name, said in told
+        if sum("dog" in one.lower() for one in said) >= 4 and not people.search(" . ".join(said))
+    ]
 
 
 def dogs(data: Path, limit: int) -> dict[str, float]:
@@ -162,13 +164,10 @@ def numbers(data: Path, limit: int) -> dict[str, float]:
     """How many answers are right of how many dogs there are, where captions tell of one, or of two; and of how many people, of
     dogs and of cuts of things, where there are none."""
     shown = spread(of_dogs(data), limit)
-    one = [photo for photo, said in shown if not re.search(rf"\b(dogs|{SEVERAL})\b", said)]
-    two = [
-        photo for photo, said in shown if len(re.findall(r"\btwo (?:\w+ ){0,2}dogs", said)) > 2 and "three" not in said
-    ]
+    one, two = ([photo for photo, said in shown if synthetic.dogs(said) == number] for number in (1, 2))
     cuts = [part for _, part in spread([*things.cuts(data, held=True)], limit)]
     dogs, people = "How many dogs are there?", "How many people are there?"
-    asked = {"one dog": (one, dogs, "1"), "two dogs": (two, dogs, "2"), "nobody by dogs": ([one for one, _ in shown], people, "0"),
+    asked = {"one dog": (one, dogs, "1"), "two dogs": (two, dogs, "2"), "nobody by dogs": ([photo for photo, _ in shown], people, "0"),
              "nobody by things": (cuts, people, "0")}  # fmt: skip
     return by_kind(
         {
@@ -200,7 +199,9 @@ def made_of_captions(data: Path) -> Asked:
     rng = random.Random(0)
     folder = data / "flickr8k" / "images"
     held = features.held_photos(data)
-    return [(folder / row["image"], *exchange) for row in held for exchange in questions(row["captions"], rng)]
+    return [
+        (folder / row["image"], *exchange) for row in held for exchange in synthetic.questions(row["captions"], rng)
+    ]
 
 
 def exact(data: Path, asked: Asked) -> dict[str, float]:

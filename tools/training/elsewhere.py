@@ -14,6 +14,7 @@ from typing import NamedTuple
 from tools.training import detector, features
 from tools.training.scenes import Exchange
 from tools.training.stickers import article
+from tools.training.synthetic import inside_or_outside
 
 CAPTIONS = 5  # of each photo
 FURNITURE = {  # what questions and answers call it, what captions do, and the rooms that it tells of; first what stands out most
@@ -84,7 +85,7 @@ class Photo(NamedTuple):
     inside: bool | None
 
     def questions(self, rng: random.Random) -> list[Exchange]:
-        """Where it is, and whether indoors."""
+        """Where it is, and whether that is indoors."""
         out = []
         if self.place:
             asked = (
@@ -95,7 +96,7 @@ class Photo(NamedTuple):
             ask = rng.choice(("is this {}?", "was this photo taken {}?", "is it {}?"))
             within = rng.random() < 0.5
             word = rng.choice(("inside", "indoors") if within else ("outside", "outdoors"))
-            out.append((ask.format(word), "yes" if within == self.inside else "no"))
+            out += [(ask.format(word), "yes" if within == self.inside else "no"), inside_or_outside(self.inside, rng)]
         return out
 
 

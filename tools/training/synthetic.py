@@ -109,6 +109,17 @@ def how_many(thing: str, rng: random.Random) -> str:
     return f"how many {thing} {rng.choice(('are there', 'are in the photo', 'are in the picture', 'do you see'))}?"
 
 
+def either(asked: str, true: str, false: str, rng: random.Random) -> tuple[str, str]:
+    """Asks which of two things is true ("is it day or night?"); the true one is as often first as second."""
+    return f"{asked} {' or '.join(rng.sample((true, false), 2))}?", true
+
+
+def inside_or_outside(inside: bool, rng: random.Random) -> tuple[str, str]:
+    pair = rng.choice((("indoors", "outdoors"), ("inside", "outside")))
+    true, false = pair if inside else pair[::-1]
+    return either(rng.choice(("is it", "is this", "was this photo taken")), true, false, rng)
+
+
 def dogs(captions: list[str]) -> int:
     """How many dogs a photo shows, as its captions say; 0 where they tell of none, don't agree or don't tell."""
     said = [*map(tidy, captions)]
@@ -154,9 +165,7 @@ def questions(captions: list[str], rng: random.Random) -> list[tuple[str, str]]:
     ):
         numbers = set(re.findall(rf"\b({'|'.join(NUMBERS)}) (?:\w+ )?{noun}", " . ".join(said)))
         if numbers == {number}:
-            out.append(
-                (rng.choice([f"how many {noun} are there?", f"how many {noun} are in the photo?"]), NUMBERS[number])
-            )
+            out.append((how_many(noun, rng), NUMBERS[number]))
     doing = {
         (who, verb)
         for caption in said
@@ -208,7 +217,7 @@ def looked_for(said: list[str], present: list[str], rng: random.Random) -> list[
         where, away = rng.choice((("outside", "inside"), ("outdoors", "indoors")))
         ask = rng.choice(("is this {}?", "was this photo taken {}?", "are they {}?"))
         place, true = rng.choice([(where, outside), (away, inside)])
-        out.append((ask.format(place), "yes" if true else "no"))
+        out += [(ask.format(place), "yes" if true else "no"), inside_or_outside(bool(inside), rng)]
     night = telling(said, "night|dark|evening|sunset|dusk")
     if night >= 2 or (outside >= 2 and not inside and not night):
         out.append((rng.choice(("is it day or night?", "is it day or night time?")), "night" if night else "day"))
@@ -233,6 +242,9 @@ def of_one(who: str, text: str, rng: random.Random) -> list[tuple[str, str]]:
             never = sorted(verb for verb in those if verb[:4] not in text)
             out.append((f"is the {who} {rng.choice(sorted(doing))}?", "yes"))
             out += [(f"is the {who} {rng.choice(never)}?", "no")] * bool(never)
+            others = sorted(verb for verb in STILL | MOVING if verb[:4] not in text)
+            it = "animal" if who == "dog" and rng.random() < 0.5 else who
+            out.append(either(f"is the {it}", rng.choice(sorted(doing)), rng.choice(others), rng))
     if who == "dog" and len(dogs := colours("dog", text)) == 1:
         out.append(("what color is it?", dogs.pop()))
     if len(shirts := colours("shirt", text)) == 1:

@@ -17,7 +17,7 @@ from tools.training.portraits import CAPTIONS, cut_out
 from tools.training.room_answers import daquar
 from tools.training.scenes import Exchange
 from tools.training.stickers import article, plural
-from tools.training.synthetic import colours, counted, tidy, whether
+from tools.training.synthetic import colours, counted, how_many, tidy, whether
 
 FILE = features.FOLDER / "things.npy"  # [n, 112, 14, 14]; what they show stands in a .json
 EACH = 4  # cuts of a thing
@@ -57,7 +57,7 @@ class Closeup(NamedTuple):
         there, absent = (whether(article(one), rng) for one in (self.name, other))
         what = rng.choice(("what is this?", "what is in the photo?", "what do you see?"))
         asked = [(there, "yes"), (absent, "no"), (what, self.name)]
-        asked.append((f"how many {plural(self.name)} are there?", "1"))
+        asked.append((how_many(plural(self.name), rng), "1"))
         asked += counted(0, rng)
         it = rng.choice(("it", f"the {self.name}"))
         return asked + [(f"what color is {it}?", self.colour)] * bool(self.colour)

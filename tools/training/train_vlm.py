@@ -49,6 +49,7 @@ from tools.training.synthetic import (
     dogs,
     follow_ups,
     how_many,
+    inside_or_outside,
     many,
     questions,
     salient,
@@ -93,6 +94,7 @@ ASKED_ALONE = {"places": 2, "counts": 2, "what": 3}  # steps about stickers with
 MOVED = ("named", "dreams", "daquar", "elsewhere")  # shown cut anew at each step, as Flickr8k's are
 KNOWN = 0.3  # of Flickr8k's photos are shown from the view of which a detector knows what is where
 UNCUT = 0.3  # of these are shown whole
+TOLD = 4  # conversations about a dream at each step
 EVEN = 0.6  # 0: each dream is as likely, 1: each name of what is dreamt
 CROPS = ("plain", "crop", "crop2", "crop3", "crop4")
 
@@ -232,11 +234,12 @@ class Source:
         return self.rng.choices(range(len(self.dreamt)), cum_weights=self.rarity, k=n)
 
     def dreamt_talks(self, dream: Dream, name: str, of_dog: list[str]) -> list[list[Exchange]]:
-        """What can be said of a dream: its name, and what is left of the photo that it began with."""
+        """Some of what can be said of a dream: its name, and what is left of the photo that it began with."""
         said = of_dog or self.captions.get(dream.base, [])
         asked = dreams.asked(said, name, bool(of_dog), self.rng) if said else []
         captions = [dreams.of_another(one, name) for one in of_dog]
-        return self.names.talks(name, dream.kind, captions) + chained(asked[:4], self.rng)
+        talks = self.names.talks(name, dream.kind, captions) + chained(asked[:4], self.rng)
+        return self.rng.sample(talks, TOLD)
 
     def presence(self, photo: int) -> list[Exchange]:
         """Whether there is what this photo shows, and what another one does: each thing is as often there as not."""
@@ -316,7 +319,8 @@ class Source:
                 view, turned = rng.randrange(2), rng.random() < 0.5  # the second view is a mirror image itself
                 seen.append(self.room_views[view][room, :, :, :: -1 if turned else 1])
                 told = self.rooms.talks(room, rng)
-                talks.append(chained((mirrored(told) if turned != bool(view) else told) + nobody(rng), rng))
+                told = (mirrored(told) if turned != bool(view) else told) + nobody(rng)
+                talks.append(chained([*told, inside_or_outside(True, rng)], rng))
         elif kind == "elsewhere":
             photos = rng.sample(self.elsewhere, 2 * BATCH)
             seen = [shown for shown, _ in photos]
@@ -350,7 +354,7 @@ class Source:
                     told += nobody(rng) + counted(0, rng)
                 talks.append(chained(told, rng))
         elif kind == "dreams":
-            chosen = self.some_dreams(2 * BATCH)
+            chosen = self.some_dreams(3 * BATCH)
             seen = [self.dreams[i] for i in chosen]
             with torch.no_grad():
                 means = features.upper(self.tower, torch.from_numpy(np.stack(seen)).float()).mean(1)
@@ -408,10 +412,10 @@ def agreed(captions: list[str]) -> str:
 
 
 def chained(exchanges: list[Exchange], rng: random.Random) -> list[list[Exchange]]:
-    """Conversations of one exchange, now and then of two or three."""
+    """Conversations of one exchange, of two or of three."""
     out, todo = [], list(exchanges)
     while todo:
-        take = rng.choices((1, 2, 3), (0.75, 0.2, 0.05))[0]
+        take = rng.choices((1, 2, 3), (0.6, 0.25, 0.15))[0]
         out.append(todo[:take])
         todo = todo[take:]
     return out
