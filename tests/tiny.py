@@ -227,7 +227,8 @@ def _smolvlm(folder: Path, family: str = "Idefics3") -> None:
             "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
             "image_size": 32, "patch_size": 8,
         },
-        text_config=_llama(len(tokenizer)) | {"model_type": "llama", "pad_token_id": 2},
+        # room for a photo in many tiles, as they are small here
+        text_config=_llama(len(tokenizer)) | {"model_type": "llama", "pad_token_id": 2, "max_position_embeddings": 2**15},
         scale_factor=2,
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
     )  # fmt: skip
