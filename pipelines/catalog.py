@@ -33,7 +33,8 @@ class Row:
 
     `parameters` counts weights; `download_bytes` (helpers included) and `memory_bytes` are bytes, the latter loaded in
     fp32 on a CPU. `patterns` says which files of the repository are needed (none: what the family reads), `variant`
-    which of diffusers' copies of the weights, `notes` the note in other languages. A task's default in a preset is its first row with that preset.
+    which of diffusers' copies of the weights, `notes` the note in other languages. A task's default in a preset is its
+    first row with that preset.
     `defaults` holds the settings that the model wants, by the argument names of its task's `stream`;
     `options` what its family needs to know (templates, calibration, prompts)."""
 

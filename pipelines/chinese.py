@@ -14,9 +14,7 @@ PLACES = {"左": "to the left of", "右": "to the right of", "上": "above", "�
 
 _COLOUR = "|".join(sorted(COLOURS, key=len, reverse=True))
 _SIDE = "(左|右|上|下)(?:边|邊|面|方|侧|側)?"
-_ABOUT = re.compile(
-    rf"[\s，。、！？,.!?“”]|^请?(?:帮我|给我)?画(?=[{''.join(NUMBERS)}])|的?(?:图片|照片|贴纸)$|可爱的?|漂亮的?|美丽的?"
-)
+_ABOUT = re.compile(r"[\s，。、！？,.!?“”]|的?(?:图片|照片|贴纸)$|可爱的?|漂亮的?|美丽的?")
 _DRAW = re.compile("^请?(?:帮我|给我)?画")
 _GROUND = re.compile(rf"在?(?:(浅|淡)?({_COLOUR}|白)色?)的?背景(?:上|中|里|裡)?的?")
 _PHRASE = re.compile(rf"([{''.join(NUMBERS)}]?)([{MEASURES}]?)(?:({_COLOUR})色?的?)?(.+)")

@@ -53,22 +53,22 @@ class Page(gr.Blocks):
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *more: Any, **named: Any) -> Any:
         try:
-            inputs = await anyio.to_thread.run_sync(_brought, inputs, limiter=self.limiter)
+            inputs = await self._brought(inputs)
         except UserError as error:
             raise gr.Error(error.sentence(), print_exception=False) from error
         return await super().preprocess_data(block_fn, inputs, *more, **named)
 
-
-def _brought(value: Any) -> Any:
-    """An input in which each file that is given by its web address is one on this machine."""
-    if isinstance(value, list | tuple):
-        return [*map(_brought, value)]
-    if not isinstance(value, dict):
-        return value
-    path = value.get("path")
-    if isinstance(path, str) and is_http_url_like(path):
-        return value | {"path": files.uploaded(path) or files.fetched(path), "url": None}
-    return {name: _brought(one) for name, one in value.items()}
+    async def _brought(self, value: Any) -> Any:
+        """An input in which each file that is given by its web address is one on this machine."""
+        if isinstance(value, list | tuple):
+            return [await self._brought(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        path = value.get("path")
+        if isinstance(path, str) and is_http_url_like(path):
+            own = files.uploaded(path) or await anyio.to_thread.run_sync(files.fetched, path, limiter=self.limiter)
+            return value | {"path": own, "url": None}
+        return {name: await self._brought(one) for name, one in value.items()}
 
 
 def build(settings: Settings) -> gr.Blocks:
