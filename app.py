@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Sequence
 
-LANGUAGES = ("en", "zh")  # those of assets/texts
+LANGUAGES = ("auto", "en", "zh")  # auto: the visitor's own; those of assets/texts
 TASKS = ("classify", "caption", "ask", "generate")
 
 
@@ -25,7 +25,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--share", action=argparse.BooleanOptionalAction, default=False, help="also make a public link")
     made.add_argument("--auth", metavar="NAME:PASSWORD", type=_login, help="ask visitors for this name and password")
     made.add_argument(
-        "--language", type=_language, default="en", help=f"language of the page: {', '.join(LANGUAGES)} [%(default)s]"
+        "--language",
+        type=_language,
+        default="auto",
+        help="language of the page: en, zh, or auto for each visitor's own [%(default)s]",
     )
     for task in TASKS:
         made.add_argument(f"--{task}-model", metavar="ID", help=f"the model that {task} starts with")

@@ -6,7 +6,7 @@ from importlib import import_module
 from types import ModuleType
 
 from pipelines import catalog
-from pipelines.errors import UserError, text
+from pipelines.errors import Sentence, UserError, later
 
 # Plain HTTP is the path that is tested. The hub's client reads this when it is imported.
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
@@ -27,7 +27,7 @@ def task(name: str) -> ModuleType:
         return import_module(f"pipelines.{name}")
 
 
-def warm(name: str, model: str | None = None) -> str:
+def warm(name: str, model: str | None = None) -> Sentence:
     """Loads a task's model before anybody asks, if it is on disk, whole: nothing is fetched. Returns where models compute,
     and why, in words."""
     task(name)
@@ -40,5 +40,5 @@ def warm(name: str, model: str | None = None) -> str:
         with runtime.lend(row) as loaded:
             if loaded.device.precision != here.precision:  # the row has one of its own
                 precision = loaded.device.precision
-                return text("device.here_bundled", kind=here.kind, precision=precision, reason=here.reason)
-    return text("device.here", kind=here.kind, reason=here.reason)
+                return later("device.here_bundled", kind=here.kind, precision=precision, reason=here.reason)
+    return later("device.here", kind=here.kind, reason=here.reason)

@@ -57,9 +57,10 @@ def _thing(said: str, names: dict[str, tuple[str, str]]) -> str:
         return ""
     number, measure, colour, name = match.groups()
     whole = said.removeprefix(number).removeprefix(measure)
-    if said in names:  # "一" and "头" may be the start of a name
+    coloured = names.get(name)  # "红苹果" is an apple as "苹果" is: the colour is told
+    if said in names and names[said] != coloured:  # "一" and "头" may be the start of a name
         number, colour, name = "", None, said
-    elif whole in names:  # "红苹果"
+    elif whole in names and names[whole] != coloured:  # "红绿灯"
         colour, name = None, whole
     name = name if name in names else name.lstrip("小大")
     if name not in names:

@@ -10,7 +10,7 @@ import psutil
 import torch
 
 from pipelines.catalog import Row
-from pipelines.errors import UserError, text
+from pipelines.errors import Sentence, UserError, later
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 FASTER = 1.3  # bf16 must beat fp32 by this factor to be worth its rounding
@@ -18,11 +18,11 @@ FASTER = 1.3  # bf16 must beat fp32 by this factor to be worth its rounding
 
 @dataclass(frozen=True)
 class Device:
-    """`kind`: cuda, mps or cpu; `precision`: fp32, bf16 or fp16; `reason`: a sentence that says why."""
+    """`kind`: cuda, mps or cpu; `precision`: fp32, bf16 or fp16; `reason`: why, in the words of whoever asks `str` for it."""
 
     kind: str
     precision: str
-    reason: str
+    reason: Sentence | str
 
     @property
     def dtype(self) -> torch.dtype:
@@ -42,16 +42,16 @@ def pick() -> Device:
     if precision == "fp16" and kind == "cpu":
         raise UserError("device_fp16_cpu")
     if precision:
-        return Device(kind, precision, text("device.chosen", precision=precision))
+        return Device(kind, precision, later("device.chosen", precision=precision))
     if kind == "cuda":
         precision = "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-        return Device(kind, precision, text("device.cuda", name=torch.cuda.get_device_name(), precision=precision))
+        return Device(kind, precision, later("device.cuda", name=torch.cuda.get_device_name(), precision=precision))
     if kind == "mps":
-        return Device(kind, "fp16", text("device.mps"))
+        return Device(kind, "fp16", later("device.mps"))
     ratio = bf16_speedup()
     if ratio >= FASTER:
-        return Device(kind, "bf16", text("device.bf16_fast", ratio=f"{ratio:.1f}"))
-    return Device(kind, "fp32", text("device.bf16_slow", ratio=f"{ratio:.2g}"))
+        return Device(kind, "bf16", later("device.bf16_fast", ratio=f"{ratio:.1f}"))
+    return Device(kind, "fp32", later("device.bf16_slow", ratio=f"{ratio:.2g}"))
 
 
 def for_row(row: Row) -> Device:

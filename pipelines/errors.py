@@ -3,10 +3,17 @@
 import functools
 import os
 import tomllib
+from contextvars import ContextVar
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 TEXTS = Path(__file__).parent.parent / "assets" / "texts"
+MARKS = ("⟦", "⟧")  # around a code that stands for its sentence
+MARKED = "codes"  # the "language" of what is to be translated for each reader
+
+reader: ContextVar[str] = ContextVar("reader", default="")  # the language of whoever reads what this context says
 
 
 @functools.cache
@@ -15,20 +22,45 @@ def _texts(language: str) -> dict[str, Any]:
         return tomllib.load(file)
 
 
+def chosen() -> str:
+    """The language that everybody is spoken to in; "" where it is the reader's own."""
+    setting = os.environ.get("QUARTET_LANGUAGE", "auto")
+    return "" if setting == "auto" else setting
+
+
 def spoken() -> str:
-    """What the page speaks: the name of a file in `assets/texts`."""
-    return os.environ.get("QUARTET_LANGUAGE") or "en"
+    """The language of what is said now: the name of a file in `assets/texts`."""
+    return reader.get() or chosen() or "en"
 
 
 def text(code: str, language: str | None = None, **values: object) -> str:
     """The sentence under a dotted `code` ("errors.photo_empty"), its `{fields}` filled from `values`, in a language (None: the
-    page's).
+    reader's).
 
     Raises `KeyError` for a code that the file does not have, or a field without a value."""
-    entry: Any = _texts(language or spoken())
+    language = language or spoken()
+    if language == MARKED:
+        return f"{code}?{urlencode(values)}".rstrip("?").join(MARKS)
+    entry: Any = _texts(language)
     for part in code.split("."):
         entry = entry[part]
     return str(entry).format(**values) if values else str(entry)
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """What `text` says, in the language of whoever reads it."""
+
+    code: str
+    values: dict[str, object]
+
+    def __str__(self) -> str:
+        return text(self.code, None, **self.values)
+
+
+def later(code: str, **values: object) -> Sentence:
+    """A sentence for several readers."""
+    return Sentence(code, values)
 
 
 class UserError(Exception):

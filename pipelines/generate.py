@@ -120,6 +120,8 @@ def _read(loaded: Loaded, prompt: str) -> tuple[str, list[str]]:
     if many := MANY.search(prompt):
         notes.append(text("notes.many", number=many[0]))
     read = loaded.learned.read(prompt, loaded.model.text_encoder, loaded.tokenizer)
+    if read.said != prompt:
+        notes.append(text("notes.read_as", prompt=read.said))
     if read.taken:
         notes.append(text("notes.taken_for", names=", ".join(f"{part} → {name}" for part, name in read.taken)))
     if read.strange:

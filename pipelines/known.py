@@ -27,10 +27,11 @@ AFTER = re.compile(
 
 
 class Reading(NamedTuple):
-    """A prompt in a model's own words: `taken` pairs parts of what was asked with the names they are taken for; the
+    """A prompt in a model's own words: `said` is it in plain English, `taken` pairs parts of what was asked with the names they are taken for; the
     `strange` ones among them are like no name, and `nearest` are the three things that are least unlike."""
 
     prompt: str
+    said: str
     taken: list[tuple[str, str]]
     strange: list[str]
     nearest: list[str]
@@ -141,7 +142,7 @@ class Known:
         """What is Chinese becomes English; then each part of a prompt that is no name becomes the name nearest in meaning to
         it, or to one of its words."""
         said = re.sub(r"\b[1-4]\b(?= [^\W\d])", lambda digit: COUNTS[int(digit[0]) - 1], english(prompt, self.chinese))
-        translated, prompt = [(prompt, said)] * (said != prompt), said
+        prompt = said
         parts = self.parts(prompt)
         spans = [(start, end) for start, end in parts if prompt[start:end].lower() not in self.learned]
         if not parts and not {*re.findall(r"\w+", prompt.lower())} & {*self.names}:  # but "a cup" is a thing
@@ -164,8 +165,7 @@ class Known:
             if best.values[row] < ALIKE:
                 unlike[part] = alike[0, : self.things]
         nearest = torch.stack([*unlike.values()]).max(0).values.topk(3).indices.tolist() if unlike else []
-        pairs = [*translated, *reversed(taken.items())]
-        return Reading(prompt, pairs, [*unlike][::-1], [self.names[i] for i in nearest])
+        return Reading(prompt, said, [*reversed(taken.items())], [*unlike][::-1], [self.names[i] for i in nearest])
 
 
 def instead(prompt: str, start: int, end: int, name: str) -> str:

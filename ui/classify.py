@@ -18,7 +18,7 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
     """Draws the tab."""
     frame = parts.Frame("classify", owner, chosen)
     first = text("classify.first_labels")
-    frame.run.value = _run_label(first)
+    frame.run.value = _run_label(text("classify.first_labels", "en"))
     with gr.Row(equal_height=False):
         with gr.Column():
             photo = parts.photo(frame)

@@ -10,6 +10,7 @@ from pipelines.errors import UserError, text
 from pipelines.results import Partial, Pictures
 from ui import files, jobs, parts
 
+EXAMPLES = ("apple", "car", "cat", "star", "house", "pizza", "dragon", "bananas")
 SETTINGS = ("steps", "guidance", "width", "height")
 
 
@@ -24,8 +25,8 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
                 elem_id="generate-prompt",
             )  # fmt: skip
             ready = gr.Dataset(
-                components=[gr.Textbox(render=False)], samples=[[one] for one in text("generate.examples").split("|")],
-                label=text("page.examples"), samples_per_page=100, layout="gallery", elem_id="generate-examples",
+                components=[gr.Textbox(render=False)], type="index",
+                samples=[[text(f"generate.examples.{one}")] for one in EXAMPLES], label=text("page.examples"), samples_per_page=100, layout="gallery", elem_id="generate-examples",
                 elem_classes="examples",
             )  # fmt: skip
             frame.draw_actions()
@@ -108,7 +109,7 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
 
     fields = [prompt, negative, seed, steps, guidance, width, height, count, frame.model]
     outputs = [preview, gallery, detail, picture, download]
-    filled = ready.click(lambda sample: sample[0], ready, prompt, **parts.QUIET)
+    filled = ready.click(lambda index: text(f"generate.examples.{EXAMPLES[index]}"), ready, prompt, **parts.QUIET)
     frame.listen([frame.run.click, prompt.submit, negative.submit, seed.submit], filled, run, fields, outputs)
     recipe.upload(_restored, recipe, [*fields, frame.status], **parts.QUIET)
     gallery.select(_chosen, gallery, [picture, download], **parts.QUIET)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pipelines
 from pipelines import catalog, zero
-from pipelines.errors import UserError, text
+from pipelines.errors import Sentence, UserError, later
 from pipelines.results import Partial, Pictures, Progress, Result
 
 PER_OWNER = 3  # unfinished jobs of one visitor
@@ -233,7 +233,7 @@ class Warmth:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._sentence = ""
+        self._sentence: Sentence | None = None
         self._done = True
 
     def warm(self, models: dict[str, str | None]) -> None:
@@ -243,26 +243,26 @@ class Warmth:
 
     def warming(self) -> Iterator[str]:
         """Yields what is being loaded and, last, where the models compute and why ("" where nothing was warmed)."""
-        seen: str | None = None
+        seen: Sentence | None = None
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._done or self._sentence != seen)  # noqa: B023 - same lock
+                self._changed.wait_for(lambda: self._done or self._sentence is not seen)  # noqa: B023 - same lock
                 seen, done = self._sentence, self._done
-            yield seen
+            yield str(seen or "")
             if done:
                 return
 
     def _warm(self, models: dict[str, str | None]) -> None:
-        reason = ""
+        reason = None
         for task, model in models.items():
             try:
-                self._say(text("page.warming", model=pipelines.catalog.find(task, model).name))
+                self._say(later("page.warming", model=pipelines.catalog.find(task, model).name))
                 reason = pipelines.warm(task, model)
             except Exception:  # it shows, as a sentence, when the model is used
                 log.exception("could not warm the model for %s", task)
         self._say(reason, done=True)
 
-    def _say(self, sentence: str, done: bool = False) -> None:
+    def _say(self, sentence: Sentence | None, done: bool = False) -> None:
         with self._changed:
             self._sentence, self._done = sentence, done
             self._changed.notify_all()

@@ -8,9 +8,11 @@ from typing import Any
 import anyio.to_thread
 import gradio as gr
 from gradio_client.utils import is_http_url_like
+from starlette.middleware import Middleware
 
+from pipelines import errors
 from pipelines.errors import UserError, text
-from ui import api, ask, caption, classify, files, generate, jobs, parts
+from ui import api, ask, caption, classify, files, generate, jobs, language, parts
 
 HERE = Path(__file__).parent
 TABS = {"classify": classify, "caption": caption, "ask": ask, "generate": generate}
@@ -38,6 +40,7 @@ LOOK: dict[str, Any] = {
     "css_paths": [HERE / "page.css"],
     "head": f"<script>{(HERE / 'page.js').read_text('utf-8')}</script>{FOOTER}",
     "footer_links": ["api", "settings"],
+    "app_kwargs": {"middleware": [Middleware(language.Spoken)]},
 }
 
 
@@ -49,7 +52,21 @@ class Settings:
 
 
 class Page(gr.Blocks):
-    """Blocks that fetch photos given by their web address, as MCP clients do, themselves: Gradio would without our checks."""
+    """Blocks that speak the visitor's language, and fetch photos given by their web address, as MCP clients do, themselves:
+    Gradio would without our checks."""
+
+    @property
+    def config(self) -> Any:
+        """What a browser draws the page from, in the language of whoever asks for it."""
+        return language.translated(self._config, errors.spoken())
+
+    @config.setter
+    def config(self, drawn: Any) -> None:
+        self._config = drawn
+
+    async def process_api(self, *given: Any, request: Any = None, **named: Any) -> dict[str, Any]:
+        errors.reader.set(language.of(getattr(request, "headers", {})))
+        return await super().process_api(*given, request=request, **named)
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *more: Any, **named: Any) -> Any:
         try:
@@ -73,6 +90,14 @@ class Page(gr.Blocks):
 
 def build(settings: Settings) -> gr.Blocks:
     """Draws the page."""
+    speaking = errors.reader.set(errors.chosen() or errors.MARKED)
+    try:
+        return _drawn(settings)
+    finally:
+        errors.reader.reset(speaking)
+
+
+def _drawn(settings: Settings) -> gr.Blocks:
     page = Page(title=text("page.title"), analytics_enabled=False, delete_cache=(3600, 86400), fill_width=False)
     with page:
         owner = gr.BrowserState(None, storage_key="quartet-owner")
@@ -100,10 +125,7 @@ def build(settings: Settings) -> gr.Blocks:
                 **parts.WATCHING,
             )  # fmt: skip
         frames = [one.frame for one in built.values()]
-        page.load(
-            lambda: [gr.update(choices=one.choices()) for one in frames], None, [one.model for one in frames],
-            **parts.QUIET,
-        )  # fmt: skip
+        page.load(lambda: [one.offered() for one in frames], None, [one.model for one in frames], **parts.QUIET)
         page.load(_warming, None, warm, **parts.WATCHING)
         api.endpoints()
     return page

@@ -46,7 +46,7 @@ class Frame:
 
     def __init__(self, task: str, owner: gr.BrowserState, chosen: str | None) -> None:
         row = catalog.find(task, chosen)
-        self.task, self.owner = task, owner
+        self.task, self.owner, self.chosen = task, owner, chosen
         self.job = gr.BrowserState(storage_key=f"quartet-{task}", render=False)  # the page places it outside the tabs
         self.kept = gr.BrowserState(storage_key=f"quartet-{task}-fields", render=False)  # and this
         self.fields: list[Any] = []
@@ -65,7 +65,7 @@ class Frame:
             self.choices(), value=row.id, label=text("page.model"), info=_note(row),
             allow_custom_value=catalog.typing_allowed(), elem_id=f"{task}-model", render=False,
         )  # fmt: skip
-        self.status = gr.HTML(IDLE, elem_id=f"{task}-status", padding=False, render=False)
+        self.status = gr.HTML(idle(), elem_id=f"{task}-status", padding=False, render=False)
         self.made = gr.HTML(made(None), elem_id=f"{task}-made", padding=False, render=False)
 
     @property
@@ -75,6 +75,10 @@ class Frame:
     def choices(self) -> list[tuple[str, str]]:
         """What the model choice offers: each model's name, size, licence, and whether it is on disk."""
         return [(_described(row), row.id) for row in catalog.rows(self.task)]
+
+    def offered(self) -> Any:
+        """The model choice in the language of whoever has just opened the page."""
+        return gr.update(choices=self.choices(), info=_note(catalog.find(self.task, self.chosen)))
 
     def draw_actions(self) -> None:
         with gr.Row(elem_classes="actions"):
@@ -234,21 +238,21 @@ def send_row(task: str) -> dict[str, gr.Button]:
 def _checked(path: str | None) -> tuple[Any, Any]:
     """Refuses at once what is no photo, and shows as PNG what a browser can't show (HEIC, TIFF)."""
     if path is None:
-        return gr.skip(), IDLE
+        return gr.skip(), idle()
     try:
         picture = inputs.photo(path)
     except UserError as error:
         return None, alert(error.sentence())
     with PIL.Image.open(path) as opened:
         shown = opened.format in WEB_FORMATS and Path(path).suffix.lower() in WEB_NAMES
-    return gr.skip() if shown else files.png(picture), IDLE
+    return gr.skip() if shown else files.png(picture), idle()
 
 
 def _fetched(link: str) -> tuple[Any, Any]:
     if not link.strip():
         return gr.skip(), gr.skip()
     try:
-        return files.fetched(link), IDLE
+        return files.fetched(link), idle()
     except UserError as error:
         return gr.skip(), alert(error.sentence())
 
@@ -272,7 +276,7 @@ def line(sentence: str) -> str:
 
 
 def alert(message: str) -> str:
-    return f'<div class="status alert" role="alert">{html.escape(message)}</div>' if message else IDLE
+    return f'<div class="status alert" role="alert">{html.escape(message)}</div>' if message else idle()
 
 
 def said(sentence: str, bar: str = "") -> str:
@@ -280,7 +284,9 @@ def said(sentence: str, bar: str = "") -> str:
     return f'<div class="status" role="status"><span>{html.escape(sentence)}</span>{bar}</div>'
 
 
-IDLE = said(text("page.result"))
+def idle() -> str:
+    """The status line where there is nothing to say."""
+    return said(text("page.result"))
 
 
 def status(snapshot: jobs.Snapshot) -> str:
@@ -288,7 +294,7 @@ def status(snapshot: jobs.Snapshot) -> str:
     if snapshot.error:
         return alert(snapshot.error.sentence())
     if snapshot.result:
-        return IDLE
+        return idle()
     if snapshot.state == "stopped":
         return said(text("page.stopped"))
     done = total = 0

@@ -39,15 +39,17 @@ def visit(server: Server, browser: Browser, request: pytest.FixtureRequest) -> I
         if urlsplit(url).netloc not in (host, ""):
             faults.append(f"request to {url[:100]}")
 
-    def open_page(tab: str = "Classify", theme: str = "light", width: int = 1280, height: int = 800) -> Page:
-        page = browser.new_page(viewport={"width": width, "height": height}, reduced_motion="reduce")
+    def open_page(
+        tab: str = "Classify", theme: str = "light", width: int = 1280, height: int = 800, locale: str = "en-US"
+    ) -> Page:
+        page = browser.new_page(viewport={"width": width, "height": height}, reduced_motion="reduce", locale=locale)
         page.set_default_timeout(LIMIT)
         opened.append(page)
         page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("request", lambda sent: asked(sent.url))
         page.goto(f"{server.url}/?__theme={theme}")
-        choose(page, tab)
+        choose(page, tab, locale[:2])
         return page
 
     yield open_page
@@ -62,8 +64,8 @@ def page(visit: Visit) -> Page:
     return visit()
 
 
-def choose(page: Page, tab: str) -> None:
-    page.get_by_role("tab", name=tab, exact=True).click()
+def choose(page: Page, tab: str, language: str = "en") -> None:
+    page.get_by_role("tab", name=text(f"{tab.lower()}.tab", language), exact=True).click()
     expect(page.locator(f"#{tab.lower()}-run")).to_be_visible()
 
 

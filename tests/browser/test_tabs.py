@@ -196,3 +196,17 @@ def _jobs(server: Server, task: str) -> int:
     """How many jobs of a task have ended, by the log."""
     lines = server.log.read_text("utf-8", errors="replace").splitlines()
     return sum(json.loads(line[line.index("{") :])["task"] == task for line in lines if "quartet.jobs {" in line)
+
+
+def test_a_visitor_whose_browser_is_chinese_is_spoken_to_in_chinese(visit: Visit) -> None:
+    page, english = visit("Generate", locale="zh-CN"), visit("Classify")
+    page.locator("#generate-examples .gallery-item").first.click()
+    finished(page, "Generate")
+    expect(page.get_by_label(text("generate.prompt", "zh"))).to_have_value(text("generate.examples.apple", "zh"))
+    read = text("notes.read_as", "zh", prompt="a red apple")
+    expect(page.locator("#generate-detail")).to_contain_text(read)
+    choose(page, "Classify", "zh")
+    page.locator("#classify-run").click()
+    expect(page.locator("#classify-status")).to_have_text(text("errors.photo_missing", "zh"))
+    english.locator("#classify-run").click()
+    expect(english.locator("#classify-status")).to_have_text(text("errors.photo_missing", "en"))

@@ -1,11 +1,13 @@
 """The command line: a flag, its variable, and what the pipelines read of it."""
 
+import html
 import socket
 
 import pytest
 
 import app
 from pipelines import errors
+from ui import language as spoken
 
 
 def test_defaults() -> None:
@@ -33,14 +35,40 @@ def test_a_space_listens_where_visitors_reach_it(
 def test_the_page_speaks_the_languages_that_have_texts(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert {path.stem for path in errors.TEXTS.glob("*.toml")} == {*app.LANGUAGES}
+    assert {path.stem for path in errors.TEXTS.glob("*.toml")} | {"auto"} == {*app.LANGUAGES}
     monkeypatch.setenv("QUARTET_LANGUAGE", "zh")
     assert app.settings([]).language == "zh" and app.settings(["--language", "en"]).language == "en"
     assert errors.UserError("photo_empty").sentence() == errors.text("errors.photo_empty", "zh")
     monkeypatch.setenv("QUARTET_LANGUAGE", "xx")
     with pytest.raises(SystemExit):
         app.settings([])
-    assert "there is en and zh, not xx" in capsys.readouterr().err
+    assert "there is auto and en and zh, not xx" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("sent", "language"),
+    [
+        ("zh-CN,zh;q=0.9,en;q=0.8", "zh"), ("en-US,zh;q=0.5", "en"), ("de, zh-TW;q=0.4, en;q=0.3", "zh"), ("fr", "en"), ("", "en"),
+        ("en;q=0.2,zh;q=0.7", "zh"), ("zh;q=much,en", "en"), ("*", "en"),
+    ],
+)  # fmt: skip
+def test_a_visitor_is_spoken_to_in_the_language_of_the_browser(
+    monkeypatch: pytest.MonkeyPatch, sent: str, language: str
+) -> None:
+    monkeypatch.delenv("QUARTET_LANGUAGE", raising=False)
+    assert spoken.of({"accept-language": sent}) == language
+    monkeypatch.setenv("QUARTET_LANGUAGE", "zh")
+    assert spoken.of({"accept-language": sent}) == "zh"
+
+
+def test_a_page_of_marks_becomes_words() -> None:
+    marks = (
+        errors.text("page.title", errors.MARKED),
+        html.escape(errors.text("classify.run_many", errors.MARKED, count="7", more="&")),
+    )
+    drawn = {"a": [f"<b>{marks[1]}</b> {marks[0]}", 3, None, "⟦"]}
+    many, title = errors.text("classify.run_many", "zh", count="7"), errors.text("page.title", "zh")
+    assert spoken.translated(drawn, "zh") == {"a": [f"<b>{many}</b> {title}", 3, None, "⟦"]}
 
 
 def test_a_login_needs_a_name_and_a_password(capsys: pytest.CaptureFixture[str]) -> None:
