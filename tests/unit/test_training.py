@@ -27,6 +27,7 @@ from tools.training import (
 from tools.training.blend import blend
 from tools.training.detector import Found, covers, people, within
 from tools.training.features import LOWER_BLOCKS, Cut, moved, upper
+from tools.training.paired import Paired, stem
 from tools.training.reward_vlm import named
 from tools.training.scenes import Scene as Seen
 from tools.training.stickers import WAYS, Art, Sampler, Scene, Thing, nearest_paint
@@ -47,6 +48,32 @@ def test_prompts_of_the_brush_are_captions_some_empty_and_some_no_more_than_a_co
     assert said.count("red") and said.count("light blue background")
     assert sum("red cat" in words for words in said) > 300
     assert "orange" in {asked(Scene((Thing("cat-face", "cat"),)), own, rng) for _ in range(400)}
+
+
+def test_questions_of_other_photos_are_asked_where_captions_answer_them() -> None:
+    asked = [
+        {"question": "Is the dog running?", "answers": ["no"] * 10},
+        {"question": "What is the dog carrying?", "answers": ["stick"] * 8 + ["toy"] * 2},
+        {"question": "What color is the dog?", "answers": ["brown"] * 10},
+        {"question": "What is the cat riding?", "answers": ["train"] * 10},
+        {"question": "Is there a bus?", "answers": ["yes"] * 10},
+        {"question": "Is the dog in a car?", "answers": ["yes"] * 10},
+        {"question": "Why is the dog running?", "answers": ["play"] * 10},
+        {"question": "How many dogs are there?", "answers": ["3"] * 10},
+        {"question": "How many dogs are asleep?", "answers": ["3"] * 10},
+    ]
+    dog = ["a brown dog runs with a stick", "a dog running, carrying sticks", "a brown dog carries a stick"]
+    photos = dict.fromkeys(range(10), dog) | {10 + i: ["a bus on a road", "a bus drives"] for i in range(10)}
+    paired, rng = Paired(asked, photos), random.Random(0)
+    told = {exchange for _ in range(40) for exchange in paired.about(0, ["car"], rng)}
+    assert told == {
+        ("is the dog running?", "yes"), ("what is the dog carrying?", "stick"), ("what color is the dog?", "brown"),
+        ("is there a bus?", "no"), ("is the dog in a car?", "no"),
+    }  # fmt: skip
+    assert paired.what_is("train", rng) == [("what is the cat riding?", "train")] and not paired.what_is("cat", rng)
+    ways = {paired.reworded([("how many dogs do you see?", "2")], rng)[0] for _ in range(20)}
+    assert ways == {("how many dogs do you see?", "2"), ("how many dogs are there?", "2")}
+    assert stem("riding") == stem("rides") != stem("rider") and stem("men") == "man"
 
 
 def test_questions_made_of_captions_have_the_answers_that_the_captions_give() -> None:

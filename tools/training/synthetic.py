@@ -72,6 +72,9 @@ SPORTS = {  # how words of captions start, and the sport
 }  # fmt: skip
 ANIMALS = words("dog horse bird cat cow sheep elephant duck")
 BEHIND = words("trees mountains buildings ocean water people crowd fence house city sky")
+SOMEBODY = """person man men woman women boy boys girl girls child children kid kids baby toddler guy guys lady player players
+rider biker cyclist skier skateboarder surfer climber""".split()
+SOMEONE = "|".join(("people", "someone", "hand", "crowd", "human", "famil", *SOMEBODY))  # how words for people start
 SEVERAL = "two|three|four|pair|group|both|other|another|several|many|some|bunch|herd|pack"
 OUTSIDE = "outside|snow|grass|beach|ocean|lake|field|mountain|street|park|forest"
 INSIDE = "inside|indoors?|room|kitchen|bed|couch|restaurant|bar"

@@ -39,12 +39,15 @@ from tools.training.aids import SIDE, Aids, Names, covers, spoken, told
 from tools.training.detector import KINDS, Found
 from tools.training.dreams import Dream
 from tools.training.features import CELLS, FOLDER, HELD_DAQUAR, Cut, rows
+from tools.training.paired import Paired
 from tools.training.portraits import Portrait
 from tools.training.precision import autocast, muon
 from tools.training.room_answers import Rooms, daquar, mirrored
 from tools.training.scenes import DESCRIBE, WORDS, Exchange, Scene, Scenes
 from tools.training.stickers import PAINTS, Thing, plural
 from tools.training.synthetic import (
+    SOMEBODY,
+    SOMEONE,
     counted,
     dogs,
     follow_ups,
@@ -88,7 +91,7 @@ HELD_EASY, HELD_VQA = 400, 3000  # pictures, questions kept out of training
 WITHOUT_PEOPLE = "bird cat deer dog frog forest glacier mountain sea".split()
 HELD_PEOPLE = 10  # one in so many photos of Imagenette and of Intel's scenes is kept out where people are counted
 PEOPLE = (0.35, 0.25, 0.16, 0.14, 0.07, 0.03)  # how often photos with so many of them are shown, before they are cut
-DOGS = (0.42, 0.4, 0.18 / 4)  # how often photos with one, two and each higher number of dogs are shown
+DOGS = (0.38, 0.44, 0.18 / 4)  # how often photos with one, two and each higher number of dogs are shown
 ELSEWHERE = 0.3  # how often those that people are in are not Flickr8k's
 ASKED_ALONE = {"places": 2, "counts": 2, "what": 3}  # steps about stickers without other questions, batches of each
 MOVED = ("named", "dreams", "daquar", "elsewhere")  # shown cut anew at each step, as Flickr8k's are
@@ -159,6 +162,7 @@ class Source:
         self.rooms = Rooms([(i, *exchange) for i, name in kept for exchange in rooms.get(name, [])])
         self.room_views = [features.load("halfway", "daquar", view) for view in CROPS[:2]]
         asked = vqa_text(data)[:-HELD_VQA]
+        self.paired = Paired(asked, self.captions)
         kinds = [[row for row in asked if answered(row) == kind] for kind in ("yes or no", "number", "other")]
         self.asked = [*zip(kinds, priors.exchanges(kinds, UNASKED), strict=True)]  # by somebody, and by nobody
         self.kinds = (0.35, 0.15, 0.5)  # about as often as in VQA v2
@@ -238,7 +242,8 @@ class Source:
         said = of_dog or self.captions.get(dream.base, [])
         asked = dreams.asked(said, name, bool(of_dog), self.rng) if said else []
         captions = [dreams.of_another(one, name) for one in of_dog]
-        talks = self.names.talks(name, dream.kind, captions) + chained(asked[:4], self.rng)
+        talks = self.names.talks(name, dream.kind, captions)
+        talks += chained(asked[:4] + self.paired.what_is(name, self.rng), self.rng)
         return self.rng.sample(talks, TOLD)
 
     def presence(self, photo: int) -> list[Exchange]:
@@ -300,6 +305,7 @@ class Source:
                 [[(DESCRIBE, tidy(c))] for c in self.captions[i] if kind == "flickr8k"]
                 + chained(questions(self.captions[i], rng)[: 6 if kind == "flickr8k" else None], rng)
                 + follow_ups(self.captions[i], rng)
+                + chained(self.paired.about(i, self.salient[i][1], rng), rng)
                 + chained(self.names.presence(view, " ".join(self.captions[i]).lower()) + self.presence(i), rng)
                 for i, view in zip(chosen, opinion, strict=True)
             ]
@@ -325,7 +331,11 @@ class Source:
             photos = rng.sample(self.elsewhere, 2 * BATCH)
             seen = [shown for shown, _ in photos]
             talks = [
-                [[(DESCRIBE, c)] for c in rng.sample(photo.captions, 2)] + chained(photo.questions(rng), rng)
+                [[(DESCRIBE, c)] for c in rng.sample(photo.captions, 2)]
+                + chained(
+                    photo.questions(rng) + (self.paired.what_is(photo.name, rng) if isinstance(photo, Closeup) else []),
+                    rng,
+                )
                 for _, photo in photos
             ]
         elif kind == "named":
@@ -341,7 +351,8 @@ class Source:
             for near, far in map(self.people.__getitem__, numbers):
                 part, there = self.part(*rng.choice((far if rng.random() < ELSEWHERE else near) or near or far))
                 seen.append(part)
-                talks.append(chained(counted(sum(thing.name == "person" for thing in there), rng), rng))
+                told = counted(sum(thing.name == "person" for thing in there), rng)
+                talks.append(chained(self.paired.reworded(told, rng), rng))
                 found.append(detector.covers(there, SIDE))
         elif kind == "dogs":  # whole photos: a part may lack one of them
             numbers = rng.choices(list(self.dogs), [DOGS[min(n, len(DOGS)) - 1] for n in self.dogs], k=2 * BATCH)
@@ -352,7 +363,7 @@ class Source:
                 told = [(how_many(rng.choice(("dogs", "dogs", "animals")), rng), str(number))]
                 if empty(self.captions[i]):
                     told += nobody(rng) + counted(0, rng)
-                talks.append(chained(told, rng))
+                talks.append(chained(self.paired.reworded(told, rng), rng))
         elif kind == "dreams":
             chosen = self.some_dreams(3 * BATCH)
             seen = [self.dreams[i] for i in chosen]
@@ -486,9 +497,6 @@ class Look(NamedTuple):
 
 
 Words = dict[tuple[int, ...], str | None]  # what words, as tokens, name
-SOMEBODY = """person man men woman women boy boys girl girls child children kid kids baby toddler guy guys lady player players
-rider biker cyclist skier skateboarder surfer climber""".split()
-SOMEONE = "|".join(("people", "someone", "hand", "crowd", "human", "famil", *SOMEBODY))  # how words for people start
 ALSO = {"bike": "bicycle", "motorbike": "motorcycle", "plane": "airplane", "sofa": "couch", "television": "tv", "ball": "sports ball",
         "surf board": "surfboard", "table": "dining table", "plant": "potted plant", "phone": "cell phone"}  # fmt: skip
 NOTHING = [0]  # the place of the sequence's first token, where a look that finds nothing rests
