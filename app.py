@@ -42,7 +42,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--models", metavar="FOLDER", help="folder of the bundled models [assets/models]")
     made.add_argument(
-        "--memory", metavar="GB", type=float, help="memory that models may take [a share of what is free]"
+        "--memory", metavar="GB", type=_positive, help="memory that models may take [a share of what is free]"
     )
     made.add_argument("--device", choices=("cuda", "mps", "cpu"), help="where to compute [the best there is]")
     made.add_argument("--precision", choices=("fp32", "bf16", "fp16"), help="number type [measured at start]")
@@ -57,6 +57,12 @@ def _login(given: str) -> tuple[str, str]:
     if not (name and colon and password):
         raise argparse.ArgumentTypeError("give a name and a password with a colon between them: name:password")
     return name, password
+
+
+def _positive(given: str) -> float:
+    if not (given.replace(".", "", 1).isdecimal() and float(given) > 0):
+        raise argparse.ArgumentTypeError(f"give a number of GB above 0, not {given}")
+    return float(given)
 
 
 def _language(given: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipelines import catalog, decoding, inputs, runtime
+from pipelines.errors import text
 from pipelines.inputs import Photo
 from pipelines.loaders import Loaded
 from pipelines.results import Answer, Partial, Progress, last
@@ -33,6 +34,7 @@ def stream(
     row = yield from catalog.choose("ask", model)
     yield from runtime.prepare(row)
     with runtime.lend(row) as loaded:
+        strange = catalog.foreign(row, question)
         yield Progress("looking")
         written = yield from FAMILIES[row.family](loaded, picture, question, turns, max_words)
         yield Answer(
@@ -41,7 +43,10 @@ def stream(
             words=written.words,
             confidence=written.confidence,
             others=written.others,
-            notes=written.notes,
+            notes=(
+                *written.notes,
+                *(text("notes.foreign", model=row.name, words=inputs.short(one)) for one in strange),
+            ),
         )
 
 

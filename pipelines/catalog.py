@@ -2,6 +2,7 @@
 
 import functools
 import os
+import re
 import tomllib
 from collections.abc import Generator
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from pipelines import inputs
 from pipelines.errors import UserError
 from pipelines.results import Progress
 
+FOREIGN = re.compile(r"[^\W\d_a-zA-Z\u00aa-\u024f]")  # letters that are not Latin
 ROOT = Path(__file__).parent.parent
 BUNDLED, LOCAL = "bundled", "local"
 PRESETS = ("bundled", "cpu", "gpu")
@@ -120,6 +122,11 @@ def choose(task: str, model: str | None = None) -> Generator[Progress, None, Row
     from pipelines import typed  # which builds rows
 
     return (yield from typed.row(task, wanted))
+
+
+def foreign(row: Row, *texts: str) -> list[str]:
+    """The texts in a script that a model does not read, which reads English only."""
+    return [one for one in texts if row.languages == ("en",) and FOREIGN.search(one)]
 
 
 def typing_allowed() -> bool:

@@ -2,13 +2,21 @@
 
 import re
 
-NUMBERS = {"": 1, "一": 1, "两": 2, "兩": 2, "二": 2, "三": 3, "四": 4, "1": 1, "2": 2, "3": 3, "4": 4}
-WORDS = ("", "a", "two", "three", "four")
+WORDS = ("", "a", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+NUMBERS = (
+    {"": 1, "两": 2, "兩": 2}
+    | {sign: i for i, sign in enumerate("一二三四五六七八九十", 1)}
+    | {str(i): i for i in range(1, 10)}
+)
+MANY = re.compile(r"(?:很多|许多|許多|好多|几|幾|一群|一堆)[只隻个個条條头頭]?")
 MEASURES = "根个個只隻条條匹头頭辆輛架艘朵棵颗顆块塊座张張把本杯碗片件顶頂幅位支枝瓶盒栋棟"
 COLOURS = {
     "红": "red", "紅": "red", "橙": "orange", "黄": "yellow", "黃": "yellow", "绿": "green", "綠": "green", "蓝": "blue", "藍": "blue",
-    "紫": "purple", "粉": "pink", "粉红": "pink", "粉紅": "pink", "棕": "brown", "褐": "brown", "灰": "gray", "黑": "black",
+    "白": "white", "紫": "purple", "粉": "pink", "粉红": "pink", "粉紅": "pink", "棕": "brown", "褐": "brown", "灰": "gray", "黑": "black",
 }  # fmt: skip
+PEOPLE = set(
+    "女 婴儿 嬰兒 国王 國王 王后 母 同志 同性 女巫 持票人 狡猾的人".split()
+)  # emoji of things are called so, too
 LIGHT = ("blue", "green", "yellow", "gray")  # as grounds: the only ones but white and pink
 PLACES = {"左": "to the left of", "右": "to the right of", "上": "above", "下": "below"}
 
@@ -16,11 +24,11 @@ _COLOUR = "|".join(sorted(COLOURS, key=len, reverse=True))
 _SIDE = "(左|右|上|下)(?:边|邊|面|方|侧|側)?"
 _ABOUT = re.compile(r"[\s，。、！？,.!?“”]|的?(?:图片|照片|贴纸)$|可爱的?|漂亮的?|美丽的?")
 _DRAW = re.compile("^请?(?:帮我|给我)?画")
-_GROUND = re.compile(rf"在?(?:(浅|淡)?({_COLOUR}|白)色?)的?背景(?:上|中|里|裡)?的?")
+_GROUND = re.compile(rf"在?(?:(浅|淡)?({_COLOUR})色?)的?背景(?:上|中|里|裡)?的?")
 _PHRASE = re.compile(rf"([{''.join(NUMBERS)}]?)([{MEASURES}]?)(?:({_COLOUR})色?的?)?(.+)")
 _PLACED = re.compile(rf"(.+?)在(.+?)的?{_SIDE}")
 _THERE = re.compile(rf"(.+?)的?{_SIDE}(?:是|有)(.+)")
-_BESIDE = re.compile(r"(.+?)(?:和|与|與|跟|旁边是|旁边有)(.+)")
+_BESIDE = re.compile("和|与|與|跟|旁边是|旁边有")
 
 
 def english(prompt: str, names: dict[str, tuple[str, str]]) -> str:
@@ -36,10 +44,8 @@ def english(prompt: str, names: dict[str, tuple[str, str]]) -> str:
         parts, place = [match[1], match[2]], PLACES[match[3]]
     elif match := _THERE.fullmatch(said):
         parts, place = [match[3], match[1]], PLACES[match[2]]
-    elif match := _BESIDE.fullmatch(said):
-        parts, place = [match[1], match[2]], "and"
     else:
-        parts, place = [said], ""
+        parts, place = _BESIDE.split(said), "and"
     if (alone := said.removesuffix("色")) in COLOURS:  # no thing, but what a negative prompt may be
         return COLOURS[alone] + behind
     things = [_thing(part, names) for part in parts]
@@ -52,10 +58,11 @@ def english(prompt: str, names: dict[str, tuple[str, str]]) -> str:
 
 def _thing(said: str, names: dict[str, tuple[str, str]]) -> str:
     """A number of things of one kind, "" where that is not understood: "三只红色的猫" is "three red cats"."""
-    match = _PHRASE.fullmatch(said)
+    match = _PHRASE.fullmatch(MANY.sub("十", said))
     if not match:
         return ""
     number, measure, colour, name = match.groups()
+    said = MANY.sub("十", said)
     whole = said.removeprefix(number).removeprefix(measure)
     coloured = names.get(name)  # "红苹果" is an apple as "苹果" is: the colour is told
     if said in names and names[said] != coloured:  # "一" and "头" may be the start of a name
@@ -63,7 +70,7 @@ def _thing(said: str, names: dict[str, tuple[str, str]]) -> str:
     elif whole in names and names[whole] != coloured:  # "红绿灯"
         colour, name = None, whole
     name = name if name in names else name.lstrip("小大")
-    if name not in names:
+    if name not in names or name in PEOPLE:
         return ""
     count = NUMBERS[number]
     words = " ".join(filter(None, (COLOURS.get(colour or ""), names[name][count > 1])))

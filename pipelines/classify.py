@@ -4,7 +4,8 @@ Source: Radford et al., Learning Transferable Visual Models From Natural Languag
 
 import re
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from PIL.Image import Image
 from torch.nn.functional import interpolate, normalize
 
 from pipelines import catalog, inputs, runtime
-from pipelines.errors import UserError
+from pipelines.catalog import foreign
+from pipelines.errors import UserError, text
 from pipelines.inputs import Photo
 from pipelines.loaders import Loaded
 from pipelines.results import Classification, Progress, last
@@ -50,6 +52,7 @@ def stream(
     yield from runtime.prepare(row)
     with runtime.lend(row) as loaded:
         texts = yield from label_embeddings(loaded, names, wanted)  # [n, d]
+        notes = (*notes, *_unread(loaded, names))
         yield Progress("looking")
         vector = _photo_embedding(loaded, picture)  # [d]
         cosine = texts @ vector  # [n]
@@ -71,19 +74,29 @@ def run(photo: Photo, labels: str | Sequence[str], **settings: Any) -> Classific
 
 
 def embed_photos(photos: Iterable[Photo], *, model: str | None = None) -> NDArray[np.float32]:
-    """Embeddings of photos, float32 [n, d], each of unit length."""
+    """Embeddings of photos, float32 [n, d], each of unit length; a photo by itself is one of them. Raises `UserError`."""
     row = catalog.find("classify", model)
     _drain(runtime.prepare(row))
+    several = [photos] if isinstance(photos, str | bytes | Path | Image) else photos
     with runtime.lend(row) as loaded:
-        return torch.stack([_photo_embedding(loaded, inputs.photo(photo)) for photo in photos]).numpy()
+        found = [_photo_embedding(loaded, inputs.photo(photo)) for photo in several]
+    if not found:
+        raise UserError("photo_missing")
+    return torch.stack(found).numpy()
 
 
 def embed_texts(texts: Sequence[str], *, model: str | None = None) -> NDArray[np.float32]:
-    """Embeddings of texts as given (no template), float32 [n, d], each of unit length."""
+    """Embeddings of texts as given (no template), float32 [n, d], each of unit length; a text by itself is one of them.
+    Raises `UserError`."""
+    several = [texts] if isinstance(texts, str) else texts
+    if not isinstance(several, Sequence) or not all(isinstance(one, str) for one in several):
+        raise UserError("labels_text")
+    if not several:
+        raise UserError("labels_none")
     row = catalog.find("classify", model)
     _drain(runtime.prepare(row))
     with runtime.lend(row) as loaded:
-        batches = [_text_embeddings(loaded, texts[i : i + BATCH]) for i in range(0, len(texts), BATCH)]
+        batches = [_text_embeddings(loaded, several[i : i + BATCH]) for i in range(0, len(several), BATCH)]
         return torch.cat(batches).numpy()
 
 
@@ -164,6 +177,18 @@ def label_embeddings(
     while len(loaded.memo) > MEMO:
         loaded.memo.popitem(last=False)
     return found
+
+
+def _unread(loaded: Loaded, labels: Sequence[str]) -> Iterator[str]:
+    """Notes on labels that the model can't read, or can't tell apart."""
+    if strange := foreign(loaded.row, *labels):
+        yield text("notes.foreign", model=loaded.row.name, words=inputs.short(", ".join(strange)))
+    alike: dict[bytes, list[str]] = {}
+    for label, tokens in zip(labels, loaded.tokenizer([*labels]), strict=True):
+        alike.setdefault(tokens.numpy().tobytes(), []).append(label)
+    for same in alike.values():
+        if len(same) > 1 and not {*same} <= {*strange}:
+            yield text("notes.labels_alike", labels=", ".join(map(inputs.short, same[:3])))
 
 
 def _independent(

@@ -39,6 +39,8 @@ def pick() -> Device:
     precision = os.environ.get("QUARTET_PRECISION")
     if kind not in ("cuda", "mps", "cpu") or precision not in (None, "", *DTYPES):
         raise UserError("device_unknown", device=kind, precision=precision or "")
+    if kind != "cpu" and not _there(kind):
+        raise UserError("device_missing", device=kind)
     if precision == "fp16" and kind == "cpu":
         raise UserError("device_fp16_cpu")
     if precision:
@@ -87,10 +89,12 @@ def is_full(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and ("out of memory" in said or "can't allocate memory" in said)
 
 
+def _there(kind: str) -> bool:
+    return torch.cuda.is_available() if kind == "cuda" else torch.backends.mps.is_available()
+
+
 def _best_kind() -> str:
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    return next((kind for kind in ("cuda", "mps") if _there(kind)), "cpu")
 
 
 def bf16_speedup() -> float:

@@ -6,6 +6,8 @@ import inspect
 import re
 import time
 from collections.abc import Callable, Generator
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import PIL.Image
@@ -16,12 +18,21 @@ from pipelines.errors import UserError, text
 from pipelines.loaders import Loaded
 from pipelines.results import Partial, Pictures, Progress, last
 
-# What a small model does not understand: more than four things of a kind, and what is not to be there.
+# What a small model does not understand: more than four things of a kind, what is not to be there, and most of what stands
+# between two things.
 MANY = re.compile(
     r"\b(?:five(?! pointed)|six|seven|eight|nine|ten|eleven|twelve|dozens?|hundreds?|(?:[5-9]|\d{2,})(?=(?: \w+){0,2} \w+s\b))\b",
     re.IGNORECASE,
 )
-DENIED = re.compile(r"(?<=\w)(?:,? (?:without|with no|but no|but not|and no)|, no)\b[^,.;]*", re.IGNORECASE)
+DENIED = re.compile(
+    r"(?:\b(?:(?:without|with no|but no|but not|and no|not|no)\b|0 (?=[^\W\d]))|, no\b)[^,.;]*[,.; ]*", re.IGNORECASE
+)
+PLACED = re.compile(
+    r"\b(?:in|inside|into|behind|in front of|between|around|through|against|outside|holding|wearing|eating|riding|with)\b(?! background)",
+    re.IGNORECASE,
+)
+SOME = 5  # words that a note quotes
+MOST = 2  # things of different kinds
 
 
 def stream(
@@ -57,20 +68,37 @@ def stream(
         unwanted = [learned.against(negative, one) if learned else negative for one in drawn]
         if unwanted[0] != negative:
             notes.append(text("notes.read_against", negative=unwanted[0]))
-        pictures = []
-        for i, one in enumerate(seeds):
-            yield Progress("drawing", 0, settings["steps"], {"picture": i + 1, "pictures": count})
-            used = settings | {"prompt": drawn[i], "negative": unwanted[i]}
-            pictures.append((yield from FAMILIES[row.family](loaded, used, one)))
         recipe = {"model": row.id, "revision": hub.revision(row), "device": str(loaded.device), **settings}
         recipe["torch"] = torch.__version__
-        yield Pictures(
-            **runtime.made(loaded, start),
-            pictures=tuple(pictures),
-            seeds=seeds,
-            recipes=tuple({**recipe, "seed": str(one), "drawn": drawn[i]} for i, one in enumerate(seeds)),
-            notes=(*_cut(loaded, prompt), *notes),
-        )
+        pictures: list[PIL.Image.Image] = []
+
+        def finished() -> Pictures:
+            return Pictures(
+                **runtime.made(loaded, start),
+                pictures=tuple(pictures),
+                seeds=seeds[: len(pictures)],
+                recipes=tuple({**recipe, "seed": str(seeds[i]), "drawn": drawn[i]} for i in range(len(pictures))),
+                notes=tuple(notes),
+            )
+
+        for i, one in enumerate(seeds):
+            before, drawing = finished() if pictures else None, settings | {"prompt": drawn[i], "negative": unwanted[i]}
+            yield Progress("drawing", 0, settings["steps"], {"picture": i + 1, "pictures": count})
+            pictures.append((yield from _after(FAMILIES[row.family](loaded, drawing, one), before, count)))
+        yield finished()
+
+
+def _after(
+    steps: Generator[Partial, None, PIL.Image.Image], before: Pictures | None, count: int
+) -> Generator[Partial, None, PIL.Image.Image]:
+    """The steps of a picture, which also tell of those that are finished, and how many there will be."""
+    try:
+        while True:
+            yield replace(next(steps), finished=before, pictures=count)
+    except StopIteration as end:
+        return end.value
+    finally:
+        steps.close()
 
 
 def run(prompt: str, **settings: Any) -> Pictures:
@@ -106,26 +134,39 @@ def _cut(loaded: Loaded, prompt: str) -> Generator[str, None, None]:
     words = [(start, end) for start, end in offsets if end > start]
     room = most - (len(offsets) - len(words))  # without the special tokens
     if len(words) > room:
-        yield text("notes.prompt_cut", cut=prompt[words[room][0] :])
+        cut = prompt[words[room][0] :]
+        yield text("notes.prompt_cut", cut=cut if len(cut) < 120 else f"{cut[:60]} … {cut[-40:]}")
 
 
 def _read(loaded: Loaded, prompt: str) -> tuple[str, list[str]]:
     """The prompt in the words that a small model has learned, and notes on what is different."""
     if not loaded.learned:
-        return prompt, []
+        return prompt, [*_cut(loaded, prompt)]
     notes = []
     if denied := DENIED.search(prompt):
-        prompt = prompt[: denied.start()] + prompt[denied.end() :]
-        notes.append(text("notes.denied", words=denied[0].strip(", ")))
-    if many := MANY.search(prompt):
-        notes.append(text("notes.many", number=many[0]))
+        prompt = (prompt[: denied.start()].rstrip(" ,") + " " + prompt[denied.end() :]).strip()
+        if not prompt:
+            raise UserError("only_denied")
+        notes.append(text("notes.denied", words=inputs.short(denied[0].strip(", "))))
     read = loaded.learned.read(prompt, loaded.model.text_encoder, loaded.tokenizer)
+    notes = [*_cut(loaded, read.said), *notes]
+    if many := MANY.search(read.said):
+        notes.append(text("notes.many", number=many[0]))
     if read.said != prompt:
-        notes.append(text("notes.read_as", prompt=read.said))
+        notes.append(text("notes.read_as", prompt=inputs.short(read.said, 120)))
+    if read.people:
+        notes.append(text("notes.no_people", words=inputs.short(", ".join(read.people))))
     if read.taken:
-        notes.append(text("notes.taken_for", names=", ".join(f"{part} → {name}" for part, name in read.taken)))
+        names = ", ".join(f"{inputs.short(part)} → {name}" for part, name in read.taken[:SOME])
+        notes.append(text("notes.taken_for", names=names))
+    things = loaded.learned.parts(read.prompt)
+    between = [read.prompt[end:start] for (_, end), (start, _) in pairwise(things)]
+    if len(things) > MOST:
+        notes.append(text("notes.crowded"))
+    elif not read.people and (placed := next(filter(None, map(PLACED.search, between)), None)):
+        notes.append(text("notes.placed", word=placed[0]))
     if read.strange:
-        words = ", ".join(f"“{word}”" for word in read.strange)
+        words = ", ".join(f"“{inputs.short(word)}”" for word in read.strange[:SOME])
         nearest = ", ".join(read.nearest)
         notes.append(text("notes.not_learned", words=words, things=loaded.learned.things, nearest=nearest))
     return read.prompt, notes

@@ -65,13 +65,15 @@ def photo(source: Photo) -> PIL.Image.Image:
 
 
 def _read(path: str | Path | None) -> bytes:
-    if not isinstance(path, str | Path) or not str(path):
+    if path is None or path == "":
         raise UserError("photo_missing")
+    if not isinstance(path, str | Path):
+        raise UserError("photo_kind", kind=type(path).__name__)
     try:
         with open(path, "rb") as file:
             return file.read(MAX_MEBIBYTES * 2**20 + 1)
     except (OSError, ValueError) as error:
-        raise UserError("photo_missing") from error
+        raise UserError("photo_unopened", path=short(str(path))) from error
 
 
 def _opened(data: bytes) -> PIL.Image.Image:
@@ -121,6 +123,8 @@ def _upright(image: PIL.Image.Image) -> PIL.Image.Image:
 
 def _rgb(image: PIL.Image.Image) -> PIL.Image.Image:
     profile = image.info.get("icc_profile")
+    if image.mode in ("La", "RGBa"):
+        image = image.convert(image.mode.upper())
     if image.mode in ("F", "I") or image.mode.startswith("I;16"):
         image = _eight_bits(image)
     if image.has_transparency_data:
@@ -138,7 +142,7 @@ def _rgb(image: PIL.Image.Image) -> PIL.Image.Image:
 def _eight_bits(image: PIL.Image.Image) -> PIL.Image.Image:
     """Greyscale of more than 8 bits, which Pillow would clip at 255. Unmarked ranges are told by the largest value."""
     values = np.nan_to_num(np.asarray(image).astype(np.float32), posinf=0, neginf=0)  # [height, width]
-    ranges = {"F": (1, 255, 65535), "I": (65535,)}.get(image.mode)
+    ranges = {"F": (1, 255, 65535), "I": (255, 65535)}.get(image.mode)
     most = values.max()
     white = next((white for white in ranges if most <= white), most) if ranges else 65535
     return PIL.Image.fromarray((values.clip(0, white) * (255 / white) + 0.5).astype(np.uint8))
@@ -179,7 +183,7 @@ def labels(given: str | Iterable[str] | None) -> tuple[tuple[str, ...], tuple[st
         raise UserError("labels_many", count=f"{len(unique):,}", limit=f"{MAX_LABELS:,}")
     for item in unique:
         if len(item) > MAX_LABEL:
-            raise UserError("label_long", label=_short(item), count=f"{len(item):,}", limit=MAX_LABEL)
+            raise UserError("label_long", label=short(item), count=f"{len(item):,}", limit=MAX_LABEL)
     merged = len(items) - len(unique)
     return unique, (text("notes.labels_merged", count=merged),) if merged else ()
 
@@ -231,7 +235,7 @@ def number(value: Any, name: str, low: float, high: float, whole: bool = True) -
     found = _number(value)
     if found is None or not low <= found <= high or (whole and found != int(found)):
         code = "number_whole" if whole else "number_any"
-        raise UserError(code, name=_field(name), low=f"{low:,}", high=f"{high:,}", value=_short(str(value)))
+        raise UserError(code, name=_field(name), low=f"{low:,}", high=f"{high:,}", value=short(str(value)))
     return int(found) if whole else float(found)
 
 
@@ -307,5 +311,6 @@ def _field(name: str) -> str:
         return name
 
 
-def _short(value: str) -> str:
-    return value if len(value) <= 40 else value[:39] + "…"
+def short(value: str, most: int = 40) -> str:
+    """A text that a sentence can quote."""
+    return value if len(value) <= most else value[: most - 1] + "…"

@@ -26,15 +26,27 @@ AFTER = re.compile(
 )
 
 
+PEOPLE = re.compile(
+    r"(?:(?:\w*wo|police|fire|business|sports|french|english|irish|gentle|mail|post|cow ?)?m[ae]n|\w*(?:boy|girl)s?|lad(?:y|ies)|guys?"
+    r"|(?:grand)?(?:mother|father|m[ou]m|dad|parent|son|daughter|child|children|kid|baby|babies|ma|pa)s?|toddlers?|infants?|teenagers?"
+    r"|person|persons|people|humans?|adults?|brothers?|sisters?|aunts?|uncles?|husbands?|wi(?:fe|ves)|brides?|grooms?|friends?"
+    r"|famil(?:y|ies)|couples?|crowds?|teachers?|students?|doctors?|nurses?|soldiers?|workers?|farmers?|dancers?|singers?|players?"
+    r"|act(?:or|ress)(?:es|s)?|presidents?|kings?|queens?|princes{,2}|knights?|pirates?|wizards?|clowns?|selfies?"
+    r"|.*(?:男人|女人|女孩|男孩|孩子|小孩|儿童|婴儿|老人|人们|女士|先生|妈妈|爸爸|老师|医生|国王|王后|公主|王子).*)",
+    re.IGNORECASE,
+)
+
+
 class Reading(NamedTuple):
     """A prompt in a model's own words: `said` is it in plain English, `taken` pairs parts of what was asked with the names they are taken for; the
-    `strange` ones among them are like no name, and `nearest` are the three things that are least unlike."""
+    `strange` ones among them are like no name, and `nearest` are the three things that are least unlike. `people`: the parts that name somebody, which no thing can stand for."""
 
     prompt: str
     said: str
     taken: list[tuple[str, str]]
     strange: list[str]
     nearest: list[str]
+    people: list[str]
 
 
 @dataclass(frozen=True)
@@ -147,9 +159,12 @@ class Known:
         spans = [(start, end) for start, end in parts if prompt[start:end].lower() not in self.learned]
         if not parts and not {*re.findall(r"\w+", prompt.lower())} & {*self.names}:  # but "a cup" is a thing
             spans = [(0, len(prompt))]  # nothing is named: all of it is strange
+        people = [prompt[start:end] for start, end in spans if PEOPLE.fullmatch(prompt[start:end].split()[-1])]
         taken, unlike = {}, {}
         for start, end in reversed(spans):
             part = prompt[start:end]
+            if part in people:
+                continue
             alike = embed([part, *part.split()], encoder, tokenizer) @ self.vectors.T  # [1 + words, compared]
             unfit = ~self.whole | self.broad & (alike < SAME) | self.several & (part[-1] != "s")
             best = alike.masked_fill(unfit, -1).max(1)
@@ -165,7 +180,9 @@ class Known:
             if best.values[row] < ALIKE:
                 unlike[part] = alike[0, : self.things]
         nearest = torch.stack([*unlike.values()]).max(0).values.topk(3).indices.tolist() if unlike else []
-        return Reading(prompt, said, [*reversed(taken.items())], [*unlike][::-1], [self.names[i] for i in nearest])
+        return Reading(
+            prompt, said, [*reversed(taken.items())], [*unlike][::-1], [self.names[i] for i in nearest], people
+        )
 
 
 def instead(prompt: str, start: int, end: int, name: str) -> str:

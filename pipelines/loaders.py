@@ -45,7 +45,7 @@ def load(row: Row, folder: Path, device: Device) -> Loaded:
     "model_pickled" where the weights come in a format that can run code."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if not any(folder.rglob("*.safetensors")):
-        raise UserError("model_pickled" if any(folder.iterdir()) else "model_broken", model=row.name)
+        raise UserError("model_pickled" if any(folder.glob("*")) else "model_broken", model=row.name)
     try:
         return FAMILIES[row.family](row, folder, device)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:

@@ -28,13 +28,16 @@ class Word:
 
 @dataclass(frozen=True)
 class Partial:
-    """What there is so far: the text (Caption, Ask) or the picture of a step (Generate)."""
+    """What there is so far: the text (Caption, Ask) or the picture of a step and those that are `finished`, of so many
+    `pictures` (Generate)."""
 
     text: str = ""
     words: tuple[Word, ...] = ()
     picture: PIL.Image.Image | None = None
     step: int = 0
     steps: int = 0
+    finished: "Pictures | None" = None
+    pictures: int = 1
 
 
 @dataclass(frozen=True)

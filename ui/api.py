@@ -4,6 +4,7 @@ from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
+from gradio.context import LocalContext
 
 from pipelines.errors import UserError
 from pipelines.results import Classification, Pictures, Result
@@ -143,17 +144,31 @@ def endpoints() -> None:
 
 
 def _finish(request: gr.Request | None, task: str, **values: Any) -> Result:
-    """Runs a job to its end and returns its result; a mistake of the caller's is a `gr.Error` with its sentence."""
+    """Runs a job to its end, or until nobody waits for it any longer, and returns its result; a mistake of the caller's is a
+    `gr.Error` with its sentence."""
     owner = f"api-{request.session_hash}" if request else "api"
     try:
         job = jobs.start(owner, task, **values)
-        last = list(jobs.watch(job, owner))[-1]
+        last = jobs.Snapshot("waiting")
+        for last in jobs.watch(job, owner):  # noqa: B007 - only the last one counts
+            if not _awaited():
+                jobs.stop(job, owner)
         jobs.forget(job, owner)
         if last.result is None:
             raise last.error or UserError("stopped")
         return last.result
     except UserError as error:
         raise gr.Error(error.sentence(), print_exception=False) from error
+
+
+def _awaited() -> bool:
+    """Whether somebody still waits for the event that is handled here: Gradio's queue drops those that were cancelled and
+    marks those whose client went away, but tells only generators of it."""
+    page, event = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
+    if page is None or event is None:
+        return True
+    running = (one for batch in page._queue.active_jobs if batch for one in batch)
+    return any(one._id == event and one.alive for one in running)
 
 
 def _path(photo: Any) -> str:

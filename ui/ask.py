@@ -71,7 +71,12 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
             history=tuple(map(tuple, past)), max_words=int(max_words),
         ):  # fmt: skip
             if frame.job in updates:  # it has started
-                updates |= {question: "", detail: "", talk: {"photo": photo, "pairs": [*past, [asked, ""]]}}
+                updates |= {
+                    question: "",
+                    detail: "",
+                    frame.made: parts.made(None),
+                    talk: {"photo": photo, "pairs": [*past, [asked, ""]]},
+                }
             yield updates
 
     def resume(owner: str | None, job: str | None, talk_now: Talk) -> Iterator[parts.Updates]:

@@ -62,6 +62,7 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
 
     values = [photo, labels, top_k, ensemble, template, frame.model]
     frame.listen([frame.run.click, template.submit], filled, run, values, [scores])
+    template.input(lambda: False, None, ensemble, **parts.QUIET)  # who writes one means it
     ready.input(_ready, ready, labels, **parts.QUIET)
     labels.change(_run_label, labels, frame.run, trigger_mode="always_last", **parts.QUIET)
     return parts.Tab(frame, resume, [scores], picture=photo, send=send, target=photo)

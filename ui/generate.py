@@ -52,7 +52,7 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
                     )  # fmt: skip
                 count = gr.Slider(1, 8, 1, step=1, label=text("generate.count"), elem_id="generate-count")
             with gr.Column(elem_id="generate-restore"):
-                recipe = gr.UploadButton(text("generate.recipe"), file_types=[".png"], size="sm")
+                recipe = gr.UploadButton(text("generate.recipe"), size="sm")
         with gr.Column(elem_classes="card"):
             frame.status.render()
             preview = gr.Image(
@@ -75,22 +75,26 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
             send = parts.send_row("generate")
 
     def show(snapshot: jobs.Snapshot) -> parts.Updates:
-        if isinstance(snapshot.result, Pictures):
-            made = zip(snapshot.result.pictures, snapshot.result.recipes, strict=True)
+        event, result = snapshot.event, snapshot.result
+        if snapshot.finished and isinstance(event, Partial):  # stopped: what was finished by then
+            result = result or event.finished
+        if isinstance(result, Pictures):
+            made = zip(result.pictures, result.recipes, strict=True)
             named = [(files.png(one, recipe), recipe["drawn"]) for one, recipe in made]  # with alternative texts
             first = named[0][0]  # the one to download and to send
             return {
                 preview: gr.update(visible=False),
                 gallery: gr.update(value=named, visible=True, selected_index=0),
-                detail: _detail(snapshot.result),
+                detail: _detail(result),
+                frame.made: parts.made(result),
                 picture: first,
                 download: gr.update(value=first, interactive=True),
             }
         if snapshot.finished:  # without a picture, and the one before has given way to the preview, if there was any
-            nothing = {detail: parts.empty(text("generate.empty"))} if isinstance(snapshot.event, Partial) else {}
+            nothing = {detail: parts.empty(text("generate.empty"))} if isinstance(event, Partial) else {}
             return {preview: gr.update(visible=False)} | nothing
-        if isinstance(snapshot.event, Partial) and snapshot.event.picture is not None:
-            shown = gr.update(value=snapshot.event.picture, visible=True)
+        if isinstance(event, Partial) and event.picture is not None:
+            shown = gr.update(value=event.picture, visible=True)
             hidden, off = gr.update(visible=False), gr.update(interactive=False)
             return {preview: shown, gallery: hidden, detail: "", picture: None, download: off}
         return {}

@@ -1,4 +1,4 @@
-// What Gradio has no word for: Ctrl+Enter runs, a picture dropped on the Generate tab restores its settings, example
+// What Gradio has no word for: the page's own language is told to screen readers, Ctrl+Enter runs, a picture dropped on the Generate tab restores its settings, example
 // photos have names for those who can't see them, a result is marked once its photo is no longer there, and on a narrow
 // screen the result comes into view when it is asked for.
 const visible = (selector) => [...document.querySelectorAll(selector)].find((one) => one.offsetParent);
@@ -36,6 +36,8 @@ document.addEventListener("drop", (event) => {
 });
 
 new MutationObserver(() => {
+  const language = document.querySelector("#header h1")?.lang;  // Gradio takes the browser's
+  if (language && document.documentElement.lang !== language) document.documentElement.lang = language;
   for (const image of document.querySelectorAll(".examples button:not([aria-label]) img")) {
     image.closest("button").ariaLabel = decodeURIComponent(image.src).split("/").pop().replace(/\.\w+$/, "");
   }

@@ -35,6 +35,12 @@ LOOK: dict[str, Any] = {
         block_label_background_fill_dark="transparent",
         block_label_border_width="0px",
         block_shadow="none",
+        body_text_color_subdued="*neutral_500",  # 4.5:1 and more, as WCAG 2.2 asks for
+        button_primary_background_fill="*primary_600",
+        button_primary_background_fill_hover="*primary_700",
+        button_primary_background_fill_dark="*primary_600",
+        button_primary_background_fill_hover_dark="*primary_700",
+        color_accent="*primary_600",
         input_background_fill_dark="*neutral_900",
     ),
     "css_paths": [HERE / "page.css"],
@@ -102,7 +108,11 @@ def _drawn(settings: Settings) -> gr.Blocks:
     with page:
         owner = gr.BrowserState(None, storage_key="quartet-owner")
         with gr.Row(elem_id="header"):
-            gr.HTML(f"<h1>{text('page.title')}</h1><p>{text('page.tagline')}</p>", padding=False)
+            title, tagline = (
+                f'<h1 lang="{text("page.language")}">{text("page.title")}</h1>',
+                f"<p>{text('page.tagline')}</p>",
+            )
+            gr.HTML(title + tagline, padding=False)
             warm = gr.HTML("", elem_id="warm", padding=False)
         built: dict[str, parts.Tab] = {}
         with gr.Tabs(elem_id="tabs") as tabs:

@@ -112,8 +112,9 @@ class Frame:
                     self.run: gr.update(interactive=snapshot.finished),
                     self.stop: gr.update(interactive=not snapshot.finished),
                     self.status: status(snapshot),
-                    self.made: made(snapshot.result, photo),
                 }
+                if snapshot.result or isinstance(snapshot.event, Partial):  # till then the result before stays
+                    updates[self.made] = made(snapshot.result, photo)
                 if snapshot.finished:  # it may have fetched one
                     updates[self.model] = gr.update(choices=self.choices())
                 yield updates | show(snapshot)
@@ -305,8 +306,11 @@ def status(snapshot: jobs.Snapshot) -> str:
         done, total = event.done, event.total
         sentence = text(f"progress.{event.code}", done=done, total=total, **event.values)
     elif isinstance(snapshot.event, Partial) and snapshot.event.steps:
-        done, total = snapshot.event.step, snapshot.event.steps
-        sentence = text("progress.drawing", done=done, total=total)
+        step = snapshot.event
+        done, total = step.step, step.steps
+        which = 1 + len(step.finished.pictures if step.finished else ())
+        code = "progress.drawing_one" if step.pictures > 1 else "progress.drawing"
+        sentence = text(code, picture=which, pictures=step.pictures, done=done, total=total)
     elif isinstance(snapshot.event, Partial):
         sentence = text("progress.writing", done=len(snapshot.event.words))
     else:
@@ -327,7 +331,7 @@ def made(result: Result | None, photo: str | None = None) -> str:
         text(
             "page.made",
             model=result.model,
-            revision=result.revision,
+            revision=text("page.bundled") if result.revision == "bundled" else result.revision,
             device=result.device,
             seconds=f"{result.seconds:.2f}",
         )

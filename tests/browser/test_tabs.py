@@ -146,6 +146,30 @@ def test_a_drawing_that_is_stopped_leaves_nothing_to_download_or_send(visit: Vis
     expect(page.locator("#generate-download")).to_be_disabled()
     page.locator("#generate-stop").click()
     expect(page.locator("#generate-detail")).to_have_text(text("generate.empty"))
+    expect(page.locator("#generate-made")).to_have_text("")
+
+
+def test_pictures_that_are_finished_stay_when_the_next_one_is_stopped(visit: Visit) -> None:
+    page = visit("Generate")
+    _many_steps(page, steps=40)
+    expect(page.locator("#generate-status")).to_contain_text("picture 2 of 4")
+    page.locator("#generate-stop").click()
+    expect(page.locator("#generate-status")).to_have_text(text("page.stopped"))
+    expect(page.locator("#generate-result").get_by_role("img").first).to_be_visible()
+    expect(page.locator("#generate-detail")).to_contain_text("Seed")
+    expect(page.locator("#generate-download")).to_be_enabled()
+
+
+def test_a_run_that_fails_leaves_the_result_before_with_its_line(visit: Visit) -> None:
+    page = visit()
+    run_example(page, "Classify", 1)
+    page.locator("#classify-labels textarea").fill("")
+    page.locator("#classify-run").click()
+    expect(page.locator("#classify-status")).to_have_text(text("errors.labels_none"))
+    expect(page.locator("#classify-made")).to_contain_text("·")
+    page.locator("#classify-examples .gallery-item").nth(2).click()  # another photo, and no labels still
+    expect(page.locator(".card.stale #classify-result")).to_be_visible()
+    expect(page.locator("#classify-made")).to_contain_text(text("page.old"))
 
 
 @pytest.mark.leaves_page
@@ -182,10 +206,10 @@ def test_a_phone_shows_all_tabs_and_nothing_is_wider_than_it(visit: Visit, theme
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
 
 
-def _many_steps(page: Page) -> None:
+def _many_steps(page: Page, steps: int = 100) -> None:
     """Starts a drawing that takes minutes."""
     open_options(page)
-    page.locator("#generate-steps input[type=number]").fill("100")
+    page.locator("#generate-steps input[type=number]").fill(str(steps))
     page.locator("#generate-count input[type=number]").fill("4")
     page.locator("#generate-prompt textarea").fill("a red apple")
     page.keyboard.press("Enter")

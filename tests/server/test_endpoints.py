@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -53,6 +54,20 @@ def test_ask_answers_with_a_history(client: Client) -> None:
         photo=handle_file(PHOTO), question="what color is it?", history=[["is it a cat?", "yes"]], api_name="/ask"
     )
     assert result["text"] and 0 < result["confidence"] <= 1
+
+
+def test_what_nobody_waits_for_any_longer_is_not_drawn(server: Server) -> None:
+    client = Client(server.url, verbose=False)
+    job = client.submit(prompt="a red apple", steps=100, count=8, api_name="/generate")
+    started = time.monotonic()
+    while not job.communicator.event_id and time.monotonic() - started < 60:
+        time.sleep(0.1)
+    time.sleep(1)
+    before = server.log.read_text("utf-8", errors="replace").count('"outcome": "stopped"')
+    job.cancel()
+    while server.log.read_text("utf-8", errors="replace").count('"outcome": "stopped"') == before:
+        assert time.monotonic() - started < 100, "it went on"
+        time.sleep(0.1)
 
 
 def test_generate_gives_a_png_with_its_recipe_that_makes_it_again(client: Client) -> None:

@@ -71,6 +71,14 @@ def test_a_page_of_marks_becomes_words() -> None:
     assert spoken.translated(drawn, "zh") == {"a": [f"<b>{many}</b> {title}", 3, None, "⟦"]}
 
 
+def test_memory_is_a_number_above_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert app.settings(["--memory", "2.5"]).memory == 2.5
+    for wrong in ("-3", "0", "much", "nan"):
+        with pytest.raises(SystemExit):
+            app.settings(["--memory", wrong])
+    assert "above 0" in capsys.readouterr().err
+
+
 def test_a_login_needs_a_name_and_a_password(capsys: pytest.CaptureFixture[str]) -> None:
     assert app.settings(["--auth", "ann:a:b"]).auth == ("ann", "a:b")
     for wrong in ("ann", "ann:", ":secret"):

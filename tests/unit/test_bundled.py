@@ -11,7 +11,7 @@ import PIL.ImageOps
 import pytest
 
 import pipelines
-from pipelines import catalog, known
+from pipelines import catalog, device, known
 from pipelines.errors import UserError, text
 from pipelines.results import Answer, Caption, Partial, Pictures, Progress
 
@@ -124,6 +124,39 @@ def test_a_temperature_makes_the_same_answers_less_sure(monkeypatch: pytest.Monk
     assert less.confidence + sum(chance for _, chance in less.others) <= 1.01
 
 
+def test_a_text_or_photo_by_itself_has_one_embedding_and_none_is_a_sentence() -> None:
+    classify = pipelines.task("classify")
+    assert classify.embed_texts("a cat").shape == classify.embed_photos(CAT).shape == (1, 256)
+    for embed, nothing in (
+        (classify.embed_texts, []),
+        (classify.embed_texts, [5]),
+        (classify.embed_texts, None),
+        (classify.embed_photos, []),
+    ):
+        with pytest.raises(UserError):
+            embed(nothing)
+
+
+def test_labels_that_can_not_be_read_or_told_apart_are_said() -> None:
+    run, name = pipelines.task("classify").run, catalog.find("classify").name
+    assert run(CAT, ["a cat", "狗"]).notes == (text("notes.foreign", model=name, words="狗"),)
+    assert run(CAT, ["Cat", "cat", "a dog"]).notes == (text("notes.labels_alike", labels="Cat, cat"),)
+    assert run(CAT, ["a cat", "a café", "a dog"]).notes == ()
+
+
+def test_a_question_in_a_script_that_the_model_does_not_read_is_said() -> None:
+    asked, name = "这是什么动物？", catalog.find("ask").name
+    assert pipelines.task("ask").run(CAT, asked).notes == (text("notes.foreign", model=name, words=asked),)
+
+
+def test_a_device_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    device.pick.cache_clear()
+    monkeypatch.setenv("QUARTET_DEVICE", "mps")
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    with pytest.raises(UserError, match="no mps"):
+        device.pick()
+
+
 def test_the_same_seed_gives_the_same_pixels_and_each_picture_stands_alone() -> None:
     generate = pipelines.task("generate")
     two = generate.run("a red apple", seed=7, steps=3, count=2)
@@ -190,8 +223,10 @@ def test_the_part_of_a_prompt_that_is_cut_is_said() -> None:
 @pytest.mark.parametrize(
     ("prompt", "strange"),
     [("a photo of Paris at night", ["Paris", "night"]), ("a woman in a red dress", ["woman"]), ("blue", ["blue"]), ("an orange", []),
-     ("一只戴帽子的猫", ["一只戴帽子的猫"]), ("一只猫", []), ("two blue cups of coffee on a pink background", []), ("a puppy to the left of a bike", []),
-     ("five bananas", ["five"]), ("12 cats", ["12"]), ("a cat without a hat", ["without a hat"]), ("a red car, no people", ["no people"]), ("a five pointed star", [])],
+     ("一只戴帽子的猫", ["一只戴帽子的猫"]), ("一只猫", ["a cat"]), ("two blue cups of coffee on a pink background", []), ("a puppy to the left of a bike", []),
+     ("five bananas", ["five"]), ("12 cats", ["12"]), ("a cat without a hat", ["without a hat"]), ("a red car, no people", ["no people"]), ("a five pointed star", []),
+     ("no dogs, a cat", ["no dogs"]), ("a cat, not a dog", ["not a dog"]), ("a Chinese man", ["Chinese man"]), ("a lady and a cat", ["lady"]), ("女孩", ["女孩"]),
+     ("a snowman", []), ("六个苹果", ["six", "six apples"])],
 )  # fmt: skip
 def test_words_that_the_brush_has_not_learned_are_said(prompt: str, strange: list[str]) -> None:
     notes = pipelines.task("generate").run(prompt, steps=1).notes
@@ -226,7 +261,7 @@ def test_of_two_words_the_last_says_what_it_is(prompt: str, plain: str) -> None:
 def test_a_chinese_prompt_is_drawn_as_what_it_says_and_the_page_says_so() -> None:
     draw = pipelines.task("generate").run
     asked = draw("三颗红色的星星", seed=1, steps=1)
-    assert "三颗红色的星星 → three red stars" in asked.notes[0]
+    assert asked.notes == (text("notes.read_as", prompt="three red stars"),)
     assert asked.pictures[0].tobytes() == draw("three red stars", seed=1, steps=1).pictures[0].tobytes()
 
 
@@ -235,6 +270,35 @@ def test_digits_are_numbers_and_what_is_not_wanted_is_left_out() -> None:
     for asked, plain in (("3 cats", "three cats"), ("a cat without a hat", "a cat")):
         pictures = [draw(one, seed=1, steps=1).pictures[0].tobytes() for one in (asked, plain)]
         assert pictures[0] == pictures[1]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "code"),
+    [("a car behind a house", "placed"), ("a cat in a castle", "placed"), ("a cat and a dog and a bird", "crowded"), ("猫和狗和鸟", "crowded"),
+     ("a cat on a pink background", ""), ("a cat to the left of a tree", ""), ("a slice of pizza", "")],
+)  # fmt: skip
+def test_more_things_than_two_and_unknown_places_are_said(prompt: str, code: str) -> None:
+    said = " ".join(pipelines.task("generate").run(prompt, steps=1).notes)
+    known = {one: text(f"notes.{one}", word="…").partition("…")[0] for one in ("placed", "crowded")}
+    assert {one for one, start in known.items() if start in said} == {code} - {""}
+
+
+def test_a_prompt_that_only_denies_is_refused() -> None:
+    with pytest.raises(UserError, match="not to be there"):
+        pipelines.task("generate").run("no cat", steps=1)
+
+
+def test_people_stay_people_and_are_no_fruit() -> None:
+    for asked in ("a woman", "a Chinese man", "an African child"):
+        assert pipelines.task("generate").run(asked, seed=0, steps=1).recipes[0]["drawn"] == asked
+
+
+def test_steps_tell_what_is_finished_before_them() -> None:
+    events = list(pipelines.task("generate").stream("a red apple", seed=1, steps=2, count=2))
+    steps = [one for one in events if isinstance(one, Partial)]
+    assert [(one.pictures, one.finished and one.finished.seeds) for one in steps] == [(2, None)] * 2 + [(2, (1,))] * 2
+    assert steps[-1].finished is not None and isinstance(events[-1], Pictures)
+    assert steps[-1].finished.pictures[0].tobytes() == events[-1].pictures[0].tobytes()
 
 
 def test_a_word_that_the_brush_has_not_seen_is_taken_for_one_that_it_has() -> None:

@@ -226,7 +226,7 @@ def test_a_truncated_photo_is_refused(kind: str, share: float) -> None:
 
 @pytest.mark.parametrize("nothing", [None, "", "no/such/file.png", "/", 5, "a\0b", {"path": "x"}, PIL.Image.Image()])
 def test_no_photo_is_said(nothing: Any) -> None:
-    assert code(inputs.photo, nothing) in ("photo_missing", "photo_empty")
+    assert code(inputs.photo, nothing) in ("photo_missing", "photo_empty", "photo_unopened", "photo_kind")
 
 
 def test_damaged_photos_give_sentences_only() -> None:
