@@ -135,7 +135,9 @@ def dogs(captions: list[str]) -> int:
 
 def colours(noun: str, text: str) -> set[str]:
     """All that a thing is said to be: "a red and white shirt" has two."""
-    return {colour for colour in COLOURS if re.search(rf"\b{colour} (?:and \w+ )?(?:\w+ )?{noun}\b", text)}
+    if noun not in text:
+        return set()  # a tenth of a training's time went into patterns
+    return {*re.findall(rf"\b(?=({'|'.join(COLOURS)}) (?:and \w+ )?(?:\w+ )?{noun}\b)", text)}
 
 
 def salient(captions: list[str]) -> tuple[list[str], list[str]]:
