@@ -35,6 +35,8 @@ def stream(
     yield from runtime.prepare(row)
     with runtime.lend(row) as loaded:
         strange = catalog.foreign(row, question)
+        notes = [text("notes.foreign", model=row.name, words=inputs.short(one)) for one in strange]
+        notes += inputs.remarks(picture)
         yield Progress("looking")
         written = yield from FAMILIES[row.family](loaded, picture, question, turns, max_words)
         yield Answer(
@@ -43,10 +45,7 @@ def stream(
             words=written.words,
             confidence=written.confidence,
             others=written.others,
-            notes=(
-                *written.notes,
-                *(text("notes.foreign", model=row.name, words=inputs.short(one)) for one in strange),
-            ),
+            notes=(*written.notes, *notes),
         )
 
 

@@ -42,6 +42,7 @@ def stream(
             text=written.text,
             words=written.words,
             confidence=written.confidence,
+            notes=inputs.remarks(picture),
         )
 
 
@@ -53,8 +54,8 @@ def run(photo: Photo, **settings: Any) -> Caption:
 def _question(row: catalog.Row, detail: str) -> str:
     """What the model is asked for a caption of this `detail`; "" for a model that captions without being asked."""
     details = row.options.get("details", {"short": ""})
-    if detail not in details:
-        raise UserError("detail_unknown", model=row.name, detail=detail, known=", ".join(details))
+    if not isinstance(detail, str) or detail not in details:
+        raise UserError("detail_unknown", model=row.name, detail=inputs.short(str(detail)), known=", ".join(details))
     return details[detail]
 
 

@@ -52,7 +52,7 @@ def stream(
     yield from runtime.prepare(row)
     with runtime.lend(row) as loaded:
         texts = yield from label_embeddings(loaded, names, wanted)  # [n, d]
-        notes = (*notes, *_unread(loaded, names))
+        notes = (*notes, *_unread(loaded, names), *inputs.remarks(picture))
         yield Progress("looking")
         vector = _photo_embedding(loaded, picture)  # [d]
         cosine = texts @ vector  # [n]

@@ -23,6 +23,7 @@ from pipelines.errors import UserError, text
 Photo = str | Path | bytes | PIL.Image.Image | None  # what `photo` takes; None is refused with a sentence
 
 MAX_MEGAPIXELS = 64
+BLANK = 2.0  # of 255: the deviation of a photo's colours under which there is nothing to be seen
 MAX_MEBIBYTES = 32
 MAX_LABELS = 1000
 MAX_LABEL = 200  # characters
@@ -62,6 +63,12 @@ def photo(source: Photo) -> PIL.Image.Image:
     if len(data) > MAX_MEBIBYTES * 2**20:
         raise UserError("photo_heavy", limit=MAX_MEBIBYTES)
     return _decoded(lambda: _opened(data))
+
+
+def remarks(picture: PIL.Image.Image) -> tuple[str, ...]:
+    """A note on a photo that shows nothing: models tell of something all the same."""
+    levels = np.asarray(picture.resize((64, 64), PIL.Image.Resampling.NEAREST), np.float32)  # [64, 64, 3]
+    return (text("notes.blank"),) if levels.std((0, 1)).max() < BLANK else ()
 
 
 def _read(path: str | Path | None) -> bytes:

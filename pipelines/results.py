@@ -84,6 +84,7 @@ class Caption(Result):
     text: str
     words: tuple[Word, ...]
     confidence: float
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,6 @@ class Answer(Caption):
     """`others`: other answers with the probability of each, likeliest first."""
 
     others: tuple[tuple[str, float], ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,8 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
             result = snapshot.result
             sure = parts.line(text("page.confidence", confidence=parts.percent(result.confidence)))
             fine = sure + parts.line(text("page.marked")) + parts.word_by_word(result.words)
-            return {written: _sentence(result.text, result.words) + fine}
+            notes = "".join(map(parts.line, result.notes))
+            return {written: _sentence(result.text, result.words) + notes + fine}
         if isinstance(snapshot.event, Partial):
             return {written: _sentence(snapshot.event.text, snapshot.event.words)}
         return {}

@@ -229,6 +229,18 @@ def test_no_photo_is_said(nothing: Any) -> None:
     assert code(inputs.photo, nothing) in ("photo_missing", "photo_empty", "photo_unopened", "photo_kind")
 
 
+def test_a_photo_that_shows_nothing_is_said() -> None:
+    noise = PIL.Image.fromarray(np.random.default_rng(0).integers(0, 255, (200, 200, 3), np.uint8))
+    assert not inputs.remarks(noise) and not inputs.remarks(halves())
+    for colour in ("black", "white", "#8090a0"):
+        assert inputs.remarks(PIL.Image.new("RGB", (300, 20), colour))
+
+
+def test_greyscale_of_8_bits_in_32_is_as_bright() -> None:
+    grey = PIL.Image.linear_gradient("L")
+    assert np.abs(np.asarray(inputs.photo(grey.convert("I"))).astype(int) - np.asarray(inputs.photo(grey))).max() <= 1
+
+
 def test_damaged_photos_give_sentences_only() -> None:
     rng = np.random.default_rng(0)
     for kind in ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "GIF", "TIFF", "BMP", "JPEG2000"):
