@@ -175,10 +175,13 @@ def chat_inputs(
     config = loaded.model.config.get_text_config()
     most = getattr(config, "max_position_embeddings", None) or math.inf
     kept = [*turns][-loaded.row.options.get("turns", len(turns)) :]
-    while (batch := _chat_batch(loaded, picture, kept, last, prefix))["input_ids"].shape[1] + ROOM > most:
+    batch = _chat_batch(loaded, picture, kept, last, prefix)
+    while (over := batch["input_ids"].shape[1] + ROOM - most) > 0:
         if not kept:
             raise UserError("words_room", model=loaded.row.name)
-        kept = kept[1:]
+        while kept and over > 0:
+            over -= len(loaded.tokenizer(" ".join(kept.pop(0))).input_ids)
+        batch = _chat_batch(loaded, picture, kept, last, prefix)
     notes = (text("notes.turns_cut", count=len(kept)),) if len(kept) < len(turns) else ()
     return to_device(loaded, batch), notes
 

@@ -22,6 +22,7 @@ from pipelines import ask, caption, classify
 from tools.bench import timed
 from tools.training import features, portraits, synthetic, things
 from tools.training.features import HELD_DAQUAR, rows
+from tools.training.paired import Paired
 from tools.training.room_answers import daquar
 from tools.training.scenes import Scenes
 from tools.training.stickers import PAINTS
@@ -236,9 +237,21 @@ def guesses(data: Path, limit: int) -> dict[str, float]:
     return by_kind(right)
 
 
-def told(data: Path, limit: int) -> dict[str, float]:
+def asked_of_others(data: Path) -> Asked:
+    """Questions of VQA v2 that training leaves out, put to held-out photos whose captions answer them (`paired`)."""
+    rng, folder = random.Random(0), data / "flickr8k" / "images"
+    held = features.held_photos(data)
+    paired = Paired(vqa_text(data)[-HELD_VQA:], {i: row["captions"] for i, row in enumerate(held)})
+    return [
+        (folder / row["image"], *exchange)
+        for i, row in enumerate(held)
+        for exchange in paired.about(i, synthetic.salient(row["captions"])[1], rng)
+    ]
+
+
+def told(data: Path, limit: int, asked: Callable[[Path], Asked] = made_of_captions) -> dict[str, float]:
     right: dict[str, list[bool]] = {}
-    for photo, question, answer in spread(made_of_captions(data), 3 * limit):
+    for photo, question, answer in spread(asked(data), 3 * limit):
         right.setdefault(answered({"answers": [answer]}), []).append(ask.run(photo, question).text == answer)
     return by_kind(right)
 
@@ -317,6 +330,7 @@ MEASURES: dict[str, dict[str, Callable[[Path, int], dict[str, float]]]] = {
         "Questions, DAQUAR, held-out rooms": rooms,
         "Questions, VQA v2 without their photos": guesses,
         "Questions made from captions (synthetic), held-out Flickr8k photos": told,
+        "Questions of VQA v2, put to held-out photos by their captions": partial(told, asked=asked_of_others),
         "How many, held-out photos of dogs and cuts of things": numbers,
         "Questions, sticker scenes": stickers,
         "Questions, sticker scenes, held-out objects": partial(stickers, part="objects"),

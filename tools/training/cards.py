@@ -71,7 +71,7 @@ CARDS: dict[str, dict[str, Any]] = {
         "it can't read, reason or name anyone; answers to questions unlike those of its training are guesses. Much of what "
         "it knows about questions comes from texts without photos, more than half of them made up of pieces of others and "
         "answered by a teacher that sees words alone (`tools/training/priors.py`), and of rooms from teachers that saw a room's mean feature (`tools/training/room_answers.py`). "
-        "Questions made from captions by rules, captions of rooms and landscapes (`tools/training/elsewhere.py`) "
+        "Questions made from captions by rules, people's questions about other photos that captions answer (`tools/training/paired.py`), captions of rooms and landscapes (`tools/training/elsewhere.py`) "
         "and of portraits and things alone (`tools/training/portraits.py`, `things.py`: people and things are what Flickr8k's captions "
         "or DAQUAR's questions call them), and all about "
         "sticker scenes (`tools/training/scenes.py`), are synthetic.",
