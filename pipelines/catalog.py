@@ -13,7 +13,7 @@ from pipelines import inputs
 from pipelines.errors import UserError
 from pipelines.results import Progress
 
-FOREIGN = re.compile(r"[^\W\d_a-zA-Z\u00aa-\u024f]")  # letters that are not Latin
+FOREIGN = re.compile(r"[^\W\d_a-zA-Z\u00aa-\u02ff\u1e00-\u1eff]")  # letters that are not Latin
 ROOT = Path(__file__).parent.parent
 BUNDLED, LOCAL = "bundled", "local"
 PRESETS = ("bundled", "cpu", "gpu")

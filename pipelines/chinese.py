@@ -3,11 +3,7 @@
 import re
 
 WORDS = ("", "a", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-NUMBERS = (
-    {"": 1, "两": 2, "兩": 2}
-    | {sign: i for i, sign in enumerate("一二三四五六七八九十", 1)}
-    | {str(i): i for i in range(1, 10)}
-)
+NUMBERS = {"": 1, "两": 2, "兩": 2} | {sign: i for i, sign in enumerate("一二三四五六七八九十", 1)}
 MANY = re.compile(r"(?:很多|许多|許多|好多|几|幾|一群|一堆)[只隻个個条條头頭]?")
 MEASURES = "根个個只隻条條匹头頭辆輛架艘朵棵颗顆块塊座张張把本杯碗片件顶頂幅位支枝瓶盒栋棟"
 COLOURS = {
@@ -25,7 +21,7 @@ _SIDE = "(左|右|上|下)(?:边|邊|面|方|侧|側)?"
 _ABOUT = re.compile(r"[\s，。、！？,.!?“”]|的?(?:图片|照片|贴纸)$|可爱的?|漂亮的?|美丽的?")
 _DRAW = re.compile("^请?(?:帮我|给我)?画")
 _GROUND = re.compile(rf"在?(?:(浅|淡)?({_COLOUR})色?)的?背景(?:上|中|里|裡)?的?")
-_PHRASE = re.compile(rf"([{''.join(NUMBERS)}]?)([{MEASURES}]?)(?:({_COLOUR})色?的?)?(.+)")
+_PHRASE = re.compile(rf"(\d{{1,2}}|[{''.join(NUMBERS)}]?)([{MEASURES}]?)(?:({_COLOUR})色?的?)?(.+)")
 _PLACED = re.compile(rf"(.+?)在(.+?)的?{_SIDE}")
 _THERE = re.compile(rf"(.+?)的?{_SIDE}(?:是|有)(.+)")
 _BESIDE = re.compile("和|与|與|跟|旁边是|旁边有")
@@ -38,14 +34,14 @@ def english(prompt: str, names: dict[str, tuple[str, str]]) -> str:
     ground = _GROUND.search(said)
     behind = ""
     if ground:
-        said, colour = said.replace(ground.group(), ""), COLOURS.get(ground.group(2), "white")
+        said, colour = said.replace(ground.group(), ""), COLOURS[ground.group(2)]
         behind = f" on a {'light ' * (colour in LIGHT)}{colour} background"
     if match := _PLACED.fullmatch(said):
         parts, place = [match[1], match[2]], PLACES[match[3]]
     elif match := _THERE.fullmatch(said):
         parts, place = [match[3], match[1]], PLACES[match[2]]
     else:
-        parts, place = _BESIDE.split(said), "and"
+        parts, place = [said] if said in names else _BESIDE.split(said), "and"
     if (alone := said.removesuffix("色")) in COLOURS:  # no thing, but what a negative prompt may be
         return COLOURS[alone] + behind
     things = [_thing(part, names) for part in parts]
@@ -58,11 +54,11 @@ def english(prompt: str, names: dict[str, tuple[str, str]]) -> str:
 
 def _thing(said: str, names: dict[str, tuple[str, str]]) -> str:
     """A number of things of one kind, "" where that is not understood: "三只红色的猫" is "three red cats"."""
-    match = _PHRASE.fullmatch(MANY.sub("十", said))
+    said = MANY.sub("四", said)  # the most that are drawn
+    match = _PHRASE.fullmatch(said)
     if not match:
         return ""
     number, measure, colour, name = match.groups()
-    said = MANY.sub("十", said)
     whole = said.removeprefix(number).removeprefix(measure)
     coloured = names.get(name)  # "红苹果" is an apple as "苹果" is: the colour is told
     if said in names and names[said] != coloured:  # "一" and "头" may be the start of a name
@@ -72,9 +68,9 @@ def _thing(said: str, names: dict[str, tuple[str, str]]) -> str:
     name = name if name in names else name.lstrip("小大")
     if name not in names or name in PEOPLE:
         return ""
-    count = NUMBERS[number]
+    count = int(number) if number.isdigit() else NUMBERS[number]
     words = " ".join(filter(None, (COLOURS.get(colour or ""), names[name][count > 1])))
-    return article(words) if count == 1 else f"{WORDS[count]} {words}"
+    return article(words) if count == 1 else f"{WORDS[count] if count < len(WORDS) else count} {words}"
 
 
 def article(words: str) -> str:

@@ -77,7 +77,7 @@ def embed_photos(photos: Iterable[Photo], *, model: str | None = None) -> NDArra
     """Embeddings of photos, float32 [n, d], each of unit length; a photo by itself is one of them. Raises `UserError`."""
     row = catalog.find("classify", model)
     _drain(runtime.prepare(row))
-    several = [photos] if isinstance(photos, str | bytes | Path | Image) else photos
+    several = [photos] if photos is None or isinstance(photos, str | bytes | Path | Image) else photos
     with runtime.lend(row) as loaded:
         found = [_photo_embedding(loaded, inputs.photo(photo)) for photo in several]
     if not found:

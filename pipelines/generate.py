@@ -7,7 +7,6 @@ import re
 import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
-from itertools import pairwise
 from typing import Any
 
 import PIL.Image
@@ -21,14 +20,16 @@ from pipelines.results import Partial, Pictures, Progress, last
 # What a small model does not understand: more than four things of a kind, what is not to be there, and most of what stands
 # between two things.
 MANY = re.compile(
-    r"\b(?:five(?! pointed)|six|seven|eight|nine|ten|eleven|twelve|dozens?|hundreds?|(?:[5-9]|\d{2,})(?=(?: \w+){0,2} \w+s\b))\b",
+    r"\b(?:(?:five|six|seven|eight|nine|ten|eleven|twelve|dozens?|hundreds?)(?!-| pointed)|(?:[5-9]|\d{2,})(?=(?: \w+){0,2} (?!bus\b)\w+s\b))\b",
     re.IGNORECASE,
 )
 DENIED = re.compile(
-    r"(?:\b(?:(?:without|with no|but no|but not|and no|not|no)\b|0 (?=[^\W\d]))|, no\b)[^,.;]*[,.; ]*", re.IGNORECASE
+    r"(?:(?<![\w-])(?:(?:without|with no|but no|but not|and not?|not|no)\b|0 (?=\w+s\b))|, no\b)(?! (?:entry|smoking|parking)\b)[^,.;]*[,.; ]*",
+    re.IGNORECASE,
 )
 PLACED = re.compile(
-    r"\b(?:in|inside|into|behind|in front of|between|around|through|against|outside|holding|wearing|eating|riding|with)\b(?! background)",
+    r"\b(?:in front of|in|inside|into|behind|between|around|through|against|outside|holding|wearing|eating|riding|with|near|by|on(?! top))\b"
+    r"(?!(?: an?)?(?: \w+){0,2} background)",
     re.IGNORECASE,
 )
 SOME = 5  # words that a note quotes
@@ -83,7 +84,8 @@ def stream(
 
         for i, one in enumerate(seeds):
             before, drawing = finished() if pictures else None, settings | {"prompt": drawn[i], "negative": unwanted[i]}
-            yield Progress("drawing", 0, settings["steps"], {"picture": i + 1, "pictures": count})
+            begun = Partial(steps=settings["steps"], finished=before, pictures=count)
+            yield begun if before else Progress("drawing", 0, settings["steps"], {"picture": i + 1, "pictures": count})
             pictures.append((yield from _after(FAMILIES[row.family](loaded, drawing, one), before, count)))
         yield finished()
 
@@ -143,11 +145,11 @@ def _read(loaded: Loaded, prompt: str) -> tuple[str, list[str]]:
     if not loaded.learned:
         return prompt, [*_cut(loaded, prompt)]
     notes = []
-    if denied := DENIED.search(prompt):
-        prompt = (prompt[: denied.start()].rstrip(" ,") + " " + prompt[denied.end() :]).strip()
+    if denied := [found[0].strip(",.; ") for found in DENIED.finditer(prompt)]:
+        prompt = DENIED.sub(" ", prompt).strip(" ,")
         if not prompt:
             raise UserError("only_denied")
-        notes.append(text("notes.denied", words=inputs.short(denied[0].strip(", "))))
+        notes.append(text("notes.denied", words=inputs.short(", ".join(denied))))
     read = loaded.learned.read(prompt, loaded.model.text_encoder, loaded.tokenizer)
     notes = [*_cut(loaded, read.said), *notes]
     if many := MANY.search(read.said):
@@ -159,11 +161,10 @@ def _read(loaded: Loaded, prompt: str) -> tuple[str, list[str]]:
     if read.taken:
         names = ", ".join(f"{inputs.short(part)} → {name}" for part, name in read.taken[:SOME])
         notes.append(text("notes.taken_for", names=names))
-    things = loaded.learned.parts(read.prompt)
-    between = [read.prompt[end:start] for (_, end), (start, _) in pairwise(things)]
-    if len(things) > MOST:
+    parts = [read.prompt[start:end].lower() for start, end in loaded.learned.parts(read.prompt)]
+    if sum(part in loaded.learned.learned for part in parts) > MOST:
         notes.append(text("notes.crowded"))
-    elif not read.people and (placed := next(filter(None, map(PLACED.search, between)), None)):
+    elif len(parts) > 1 and not read.people and (placed := PLACED.search(read.said)):
         notes.append(text("notes.placed", word=placed[0]))
     if read.strange:
         words = ", ".join(f"“{inputs.short(word)}”" for word in read.strange[:SOME])

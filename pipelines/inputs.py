@@ -15,6 +15,7 @@ import numpy as np
 import PIL.Image
 import PIL.ImageCms
 import PIL.ImageOps
+import PIL.ImageStat
 import pillow_heif
 from PIL.PngImagePlugin import PngInfo
 
@@ -67,8 +68,7 @@ def photo(source: Photo) -> PIL.Image.Image:
 
 def remarks(picture: PIL.Image.Image) -> tuple[str, ...]:
     """A note on a photo that shows nothing: models tell of something all the same."""
-    levels = np.asarray(picture.resize((64, 64), PIL.Image.Resampling.NEAREST), np.float32)  # [64, 64, 3]
-    return (text("notes.blank"),) if levels.std((0, 1)).max() < BLANK else ()
+    return (text("notes.blank"),) if max(PIL.ImageStat.Stat(picture).stddev) < BLANK else ()
 
 
 def _read(path: str | Path | None) -> bytes:

@@ -27,14 +27,17 @@ AFTER = re.compile(
 
 
 PEOPLE = re.compile(
-    r"(?:(?:\w*wo|police|fire|business|sports|french|english|irish|gentle|mail|post|cow ?)?m[ae]n|\w*(?:boy|girl)s?|lad(?:y|ies)|guys?"
+    r"(?:\w*wo|police|fire|business|sports|french|english|irish|gentle|mail|post|cow)?m[ae]n|\w*(?:boy|girl)s?|lad(?:y|ies)|guys?"
     r"|(?:grand)?(?:mother|father|m[ou]m|dad|parent|son|daughter|child|children|kid|baby|babies|ma|pa)s?|toddlers?|infants?|teenagers?"
-    r"|person|persons|people|humans?|adults?|brothers?|sisters?|aunts?|uncles?|husbands?|wi(?:fe|ves)|brides?|grooms?|friends?"
-    r"|famil(?:y|ies)|couples?|crowds?|teachers?|students?|doctors?|nurses?|soldiers?|workers?|farmers?|dancers?|singers?|players?"
+    r"|persons?|people|humans?|adults?|brothers?|sisters?|aunts?|uncles?|husbands?|wi(?:fe|ves)|brides?|grooms?|friends?"
+    r"|families|family|teachers?|students?|doctors?|nurses?|soldiers?|workers?|farmers?|dancers?|singers?"
     r"|act(?:or|ress)(?:es|s)?|presidents?|kings?|queens?|princes{,2}|knights?|pirates?|wizards?|clowns?|selfies?"
-    r"|.*(?:男人|女人|女孩|男孩|孩子|小孩|儿童|婴儿|老人|人们|女士|先生|妈妈|爸爸|老师|医生|国王|王后|公主|王子).*)",
+    r"|.*(?:男人|女人|女孩|男孩|孩子|小孩|[儿兒]童|[婴嬰][儿兒]|老人|人们|女士|先生|妈妈|媽媽|爸爸|老[师師]|[医醫]生|[国國]王(?!企)|王后|公主|王子).*",
     re.IGNORECASE,
 )
+NOBODY = re.compile(
+    r"(?:snow|gingerbread) ?m[ae]n|chess \w+|famil(?:y|ies)(?= of\b)", re.IGNORECASE
+)  # for all their names
 
 
 class Reading(NamedTuple):
@@ -159,7 +162,11 @@ class Known:
         spans = [(start, end) for start, end in parts if prompt[start:end].lower() not in self.learned]
         if not parts and not {*re.findall(r"\w+", prompt.lower())} & {*self.names}:  # but "a cup" is a thing
             spans = [(0, len(prompt))]  # nothing is named: all of it is strange
-        people = [prompt[start:end] for start, end in spans if PEOPLE.fullmatch(prompt[start:end].split()[-1])]
+        people = [
+            prompt[start:end]
+            for start, end in spans
+            if PEOPLE.fullmatch(prompt[start:end].split()[-1]) and not NOBODY.search(prompt[start : end + 3])
+        ]
         taken, unlike = {}, {}
         for start, end in reversed(spans):
             part = prompt[start:end]

@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import Any
 
 import pipelines
-from pipelines import IMPORTING, catalog
+from pipelines import IMPORTING, catalog, errors
 from pipelines.errors import UserError
 
 SHORTEST, LONGEST = 10, 120  # seconds that are asked for
@@ -22,7 +22,7 @@ def stream(task: str, **values: Any) -> Generator[Any, None, None]:
 
     row = yield from catalog.choose(task, values.get("model"))
     yield from runtime.prepare(row)  # weights are read before the worker forks
-    with closing(worker(task, values)) as events:
+    with closing(worker(task, values | {"reader": errors.spoken()})) as events:
         for event in events:
             if isinstance(event, tuple):
                 raise UserError(event[0], **event[1])
@@ -31,6 +31,8 @@ def stream(task: str, **values: Any) -> Generator[Any, None, None]:
 
 def _worker(task: str, values: dict[str, Any]) -> Generator[Any, None, None]:
     """Runs in the worker. Errors cross as plain values: the package would make an error page of them."""
+    values = {**values}
+    errors.reader.set(values.pop("reader", ""))
     try:
         yield from pipelines.task(task).stream(**values)
     except UserError as error:

@@ -154,7 +154,7 @@ def _finish(request: gr.Request | None, task: str, **values: Any) -> Result:
             if not _awaited():
                 jobs.stop(job, owner)
         jobs.forget(job, owner)
-        if last.result is None:
+        if last.result is None or last.state != "done":
             raise last.error or UserError("stopped")
         return last.result
     except UserError as error:

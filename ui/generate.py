@@ -76,8 +76,6 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
 
     def show(snapshot: jobs.Snapshot) -> parts.Updates:
         event, result = snapshot.event, snapshot.result
-        if snapshot.finished and isinstance(event, Partial):  # stopped: what was finished by then
-            result = result or event.finished
         if isinstance(result, Pictures):
             made = zip(result.pictures, result.recipes, strict=True)
             named = [(files.png(one, recipe), recipe["drawn"]) for one, recipe in made]  # with alternative texts
@@ -86,7 +84,6 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
                 preview: gr.update(visible=False),
                 gallery: gr.update(value=named, visible=True, selected_index=0),
                 detail: _detail(result),
-                frame.made: parts.made(result),
                 picture: first,
                 download: gr.update(value=first, interactive=True),
             }

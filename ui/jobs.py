@@ -31,7 +31,8 @@ log = logging.getLogger("quartet.jobs")
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a watcher sees: `state` is waiting, running, done, stopped or failed; `place` counts those ahead in line."""
+    """What a watcher sees: `state` is waiting, running, done, stopped or failed; `place` counts those ahead in line. A job that
+    is stopped or fails may have a part of its result."""
 
     state: str
     place: int = 0
@@ -170,18 +171,19 @@ class Jobs:
                     if isinstance(event, Result):
                         return Snapshot("done", event=latest, result=event)
                     self._take_place(job, event)
-                    if job.stopping:
-                        return Snapshot("stopped", event=latest)
                     latest = event
+                    if job.stopping:
+                        return Snapshot("stopped", event=latest, result=_finished(latest))
                     self._show(job, Snapshot("running", event=event))
             finally:
                 stream.close()
             raise RuntimeError(f"{job.task} ended without a result")
         except UserError as error:
-            return Snapshot("failed", event=latest, error=error)
+            return Snapshot("failed", event=latest, result=_finished(latest), error=error)
         except Exception:
             log.exception("request %s failed", job.id[:8])
-            return Snapshot("failed", event=latest, error=UserError("failed", request=job.id[:8]))
+            failed = UserError("failed", request=job.id[:8])
+            return Snapshot("failed", event=latest, result=_finished(latest), error=failed)
 
     def _take_place(self, job: _Job, event: Progress | Partial) -> None:
         """Steps out of line while the job fetches, and back in, behind the others, before it computes."""
@@ -206,6 +208,11 @@ class Jobs:
                 kept += job.bytes
                 if now - job.ended > KEEP_SECONDS or kept > KEEP_BYTES:
                     del self._jobs[job.id]
+
+
+def _finished(event: Progress | Partial | None) -> Pictures | None:
+    """The pictures that are there although the job did not come to its end."""
+    return event.finished if isinstance(event, Partial) else None
 
 
 def _bytes(result: Result | None) -> int:

@@ -3,6 +3,7 @@
 The page is built once, with marks where words belong; they become words when a browser asks for the page, and whatever is
 said to it later is said in the language that it asks for, too."""
 
+import contextlib
 import html
 import re
 from collections.abc import Mapping
@@ -21,14 +22,12 @@ def of(headers: Mapping[str, str]) -> str:
     if chosen := errors.chosen():
         return chosen
     wanted = []
-    for one in headers.get("accept-language", "").split(","):
+    for one in headers.get("accept-language", "").lower().replace(" ", "").split(","):
         tag, _, quality = one.partition(";q=")
-        try:
-            wanted.append((-float(quality or 1), tag.strip().partition("-")[0].lower()))
-        except ValueError:
-            continue
+        with contextlib.suppress(ValueError):
+            wanted.append((-float(quality or 1), tag.partition("-")[0]))
     known = {path.stem for path in errors.TEXTS.glob("*.toml")}
-    return next((tag for _, tag in sorted(wanted, key=lambda one: one[0]) if tag in known), "en")
+    return next((tag for less, tag in sorted(wanted, key=lambda one: one[0]) if less and tag in known), "en")
 
 
 def translated(value: Any, language: str) -> Any:

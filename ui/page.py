@@ -104,15 +104,12 @@ def build(settings: Settings) -> gr.Blocks:
 
 
 def _drawn(settings: Settings) -> gr.Blocks:
-    page = Page(title=text("page.title"), analytics_enabled=False, delete_cache=(3600, 86400), fill_width=False)
+    page = Page(title=text("page.title", "en"), analytics_enabled=False, delete_cache=(3600, 86400), fill_width=False)
     with page:
         owner = gr.BrowserState(None, storage_key="quartet-owner")
         with gr.Row(elem_id="header"):
-            title, tagline = (
-                f'<h1 lang="{text("page.language")}">{text("page.title")}</h1>',
-                f"<p>{text('page.tagline')}</p>",
-            )
-            gr.HTML(title + tagline, padding=False)
+            title = f'<h1 lang="{text("page.language")}">{text("page.title")}</h1>'
+            gr.HTML(f"{title}<p>{text('page.tagline')}</p>", padding=False)
             warm = gr.HTML("", elem_id="warm", padding=False)
         built: dict[str, parts.Tab] = {}
         with gr.Tabs(elem_id="tabs") as tabs:

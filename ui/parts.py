@@ -294,10 +294,10 @@ def status(snapshot: jobs.Snapshot) -> str:
     """The line over the result that says how far the work is, or why it failed."""
     if snapshot.error:
         return alert(snapshot.error.sentence())
-    if snapshot.result:
-        return idle()
     if snapshot.state == "stopped":
         return said(text("page.stopped"))
+    if snapshot.result:
+        return idle()
     done = total = 0
     if snapshot.state == "waiting":
         sentence = text("progress.waiting", place=snapshot.place)

@@ -16,6 +16,7 @@ import PIL.Image
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from gradio_client.utils import Status
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
@@ -60,9 +61,9 @@ def test_what_nobody_waits_for_any_longer_is_not_drawn(server: Server) -> None:
     client = Client(server.url, verbose=False)
     job = client.submit(prompt="a red apple", steps=100, count=8, api_name="/generate")
     started = time.monotonic()
-    while not job.communicator.event_id and time.monotonic() - started < 60:
+    while job.status().code is not Status.PROCESSING:
+        assert time.monotonic() - started < 60, "it did not start"
         time.sleep(0.1)
-    time.sleep(1)
     before = server.log.read_text("utf-8", errors="replace").count('"outcome": "stopped"')
     job.cancel()
     while server.log.read_text("utf-8", errors="replace").count('"outcome": "stopped"') == before:

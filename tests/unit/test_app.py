@@ -49,7 +49,7 @@ def test_the_page_speaks_the_languages_that_have_texts(
     ("sent", "language"),
     [
         ("zh-CN,zh;q=0.9,en;q=0.8", "zh"), ("en-US,zh;q=0.5", "en"), ("de, zh-TW;q=0.4, en;q=0.3", "zh"), ("fr", "en"), ("", "en"),
-        ("en;q=0.2,zh;q=0.7", "zh"), ("zh;q=much,en", "en"), ("*", "en"),
+        ("en;q=0.2,zh;q=0.7", "zh"), ("zh;q=much,en", "en"), ("fr; q=0.9, zh; q=0.8", "zh"), ("zh;q=0, fr", "en"), ("*", "en"),
     ],
 )  # fmt: skip
 def test_a_visitor_is_spoken_to_in_the_language_of_the_browser(

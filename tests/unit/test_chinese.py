@@ -6,7 +6,7 @@ from pipelines.chinese import english
 
 NAMES = {
     "猫": ("cat", "cats"), "狗": ("dog", "dogs"), "貓": ("cat", "cats"), "树": ("tree", "trees"), "红苹果": ("apple", "apples"),
-    "苹果": ("apple", "apples"), "灯": ("lamp", "lamps"), "红绿灯": ("traffic light", "traffic lights"), "绿灯": ("go", "go"),
+    "苹果": ("apple", "apples"), "和平": ("dove", "doves"), "灯": ("lamp", "lamps"), "红绿灯": ("traffic light", "traffic lights"), "绿灯": ("go", "go"),
     "大象": ("elephant", "elephants"), "小提琴": ("violin", "violins"), "画笔": ("paintbrush", "paintbrushes"), "头骨": ("skull", "skulls"),
 }  # fmt: skip
 
@@ -15,7 +15,7 @@ NAMES = {
     ("prompt", "said"),
     [
         ("一只猫", "a cat"), ("猫", "a cat"), ("两只红色的猫", "two red cats"), ("四隻貓", "four cats"), ("一头大象", "an elephant"),
-        ("一个红苹果", "a red apple"), ("红苹果", "a red apple"), ("一个苹果", "an apple"), ("五只猫", "five cats"), ("画五只猫", "five cats"), ("白猫", "a white cat"), ("猫和狗和树", "a cat and a dog and a tree"), ("很多狗", "ten dogs"), ("女", "女"), ("红绿灯", "a traffic light"), ("可爱的小狗", "a dog"), ("画一只猫。", "a cat"), ("请帮我画猫", "a cat"), ("画笔", "a paintbrush"), ("头骨", "a skull"),
+        ("一个红苹果", "a red apple"), ("红苹果", "a red apple"), ("一个苹果", "an apple"), ("五只猫", "five cats"), ("画五只猫", "five cats"), ("白猫", "a white cat"), ("猫和狗和树", "a cat and a dog and a tree"), ("很多狗", "four dogs"), ("几只狗", "four dogs"), ("12只猫", "12 cats"), ("和平", "a dove"), ("3只猫", "three cats"), ("女", "女"), ("红绿灯", "a traffic light"), ("可爱的小狗", "a dog"), ("画一只猫。", "a cat"), ("请帮我画猫", "a cat"), ("画笔", "a paintbrush"), ("头骨", "a skull"),
         ("一把小提琴", "a violin"), ("猫在树的左边", "a cat to the left of a tree"), ("树的上面有一只猫", "a cat above a tree"),
         ("一只猫和一只狗", "a cat and a dog"), ("粉色背景上的一只黑猫", "a black cat on a pink background"),
         ("一只猫,浅蓝色的背景", "a cat on a light blue background"), ("红色", "red"),
