@@ -27,6 +27,12 @@ DENIED = re.compile(
     r"(?:(?<![\w-])(?:(?:without|with no|but no|but not|and not?|not|no)\b|0 (?=\w+s\b))|, no\b)(?! (?:entry|smoking|parking)\b)[^,.;]*[,.; ]*",
     re.IGNORECASE,
 )
+STYLE = re.compile(
+    r",? ?\b(?:in (?:the )?(?:style of [^,.;]*|\w+ style)|(?:(?:highly|very|ultra|super|high|best|fine|extremely)[ -])*(?:quality|details?|detailed|resolution|realistic)"
+    r"|(?:photo|hyper)[ -]?realis(?:tic|m)|masterpiece|award[ -]winning|(?:full )?u?hd|hdr|[248]k|(?:digital|concept|pixel|line|vector) art|(?:octane|3d) render(?:ing)?"
+    r"|trending on \w+|cinematic(?: lighting)?|studio lighting|sharp focus|bokeh|depth of field|oil painting|water ?colou?r(?: painting)?|anime)\b(?: of)?",
+    re.IGNORECASE,
+)
 PLACED = re.compile(
     r"\b(?:in front of|in|inside|into|behind|between|around|through|against|outside|holding|wearing|eating|riding|with|near|by|on(?! top))\b"
     r"(?!(?: an?)?(?: \w+){0,2} background)",
@@ -150,6 +156,9 @@ def _read(loaded: Loaded, prompt: str) -> tuple[str, list[str]]:
         if not prompt:
             raise UserError("only_denied")
         notes.append(text("notes.denied", words=inputs.short(", ".join(denied))))
+    if styled := [found[0].strip(" ,") for found in STYLE.finditer(prompt)]:
+        prompt = STYLE.sub("", prompt).strip(" ,") or prompt
+        notes.append(text("notes.styled", words=inputs.short(", ".join(styled))))
     read = loaded.learned.read(prompt, loaded.model.text_encoder, loaded.tokenizer)
     notes = [*_cut(loaded, read.said), *notes]
     if many := MANY.search(read.said):

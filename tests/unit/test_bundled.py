@@ -289,6 +289,15 @@ def test_a_prompt_that_only_denies_is_refused() -> None:
         pipelines.task("generate").run("no cat", steps=1)
 
 
+@pytest.mark.parametrize(
+    "prompt",
+    ["a cat, high quality, 4k", "a highly detailed cat", "a cat in the style of van Gogh", "an oil painting of a cat", "a cat, masterpiece, best quality, trending on artstation"],
+)  # fmt: skip
+def test_other_styles_are_left_out_and_said(prompt: str) -> None:
+    result = pipelines.task("generate").run(prompt, seed=0, steps=1)
+    assert result.recipes[0]["drawn"].removeprefix("an ").removeprefix("a ") == "cat" and len(result.notes) == 1
+
+
 def test_people_stay_people_and_are_no_fruit() -> None:
     for asked in ("a woman", "a Chinese man", "an African child"):
         assert pipelines.task("generate").run(asked, seed=0, steps=1).recipes[0]["drawn"] == asked
