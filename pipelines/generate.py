@@ -3,7 +3,6 @@
 import copy
 import functools
 import inspect
-import re
 import time
 from collections.abc import Callable, Generator
 from dataclasses import replace
@@ -12,34 +11,10 @@ from typing import Any
 import PIL.Image
 import torch
 
-from pipelines import catalog, hub, inputs, runtime, work
+from pipelines import catalog, hub, inputs, reading, runtime, work
 from pipelines.errors import UserError, text
 from pipelines.loaders import Loaded
 from pipelines.results import Partial, Pictures, Progress, last
-
-# What a small model does not understand: more than four things of a kind, what is not to be there, and most of what stands
-# between two things.
-MANY = re.compile(
-    r"\b(?:(?:five|six|seven|eight|nine|ten|eleven|twelve|dozens?|hundreds?)(?!-| pointed)|(?:[5-9]|\d{2,})(?=(?: \w+){0,2} (?!bus\b)\w+s\b))\b",
-    re.IGNORECASE,
-)
-DENIED = re.compile(
-    r"(?:(?<![\w-])(?:(?:without|with no|but no|but not|and not?|not|no)\b|0 (?=\w+s\b))|, no\b)(?! (?:entry|smoking|parking)\b)[^,.;]*[,.; ]*",
-    re.IGNORECASE,
-)
-STYLE = re.compile(
-    r",? ?\b(?:in (?:the )?(?:style of [^,.;]*|\w+ style)|(?:(?:highly|very|ultra|super|high|best|fine|extremely)[ -])*(?:quality|details?|detailed|resolution|realistic)"
-    r"|(?:photo|hyper)[ -]?realis(?:tic|m)|masterpiece|award[ -]winning|(?:full )?u?hd|hdr|[248]k|(?:digital|concept|pixel|line|vector) art|(?:octane|3d) render(?:ing)?"
-    r"|trending on \w+|cinematic(?: lighting)?|studio lighting|sharp focus|bokeh|depth of field|oil painting|water ?colou?r(?: painting)?|anime)\b(?: of)?",
-    re.IGNORECASE,
-)
-PLACED = re.compile(
-    r"\b(?:in front of|in|inside|into|behind|between|around|through|against|outside|holding|wearing|eating|riding|with|near|by|on(?! top))\b"
-    r"(?!(?: an?)?(?: \w+){0,2} background)",
-    re.IGNORECASE,
-)
-SOME = 5  # words that a note quotes
-MOST = 2  # things of different kinds
 
 
 def stream(
@@ -69,7 +44,7 @@ def stream(
     seeds = tuple((first + i) % 2**64 for i in range(count))
     yield from runtime.prepare(row)
     with runtime.lend(row) as loaded:
-        read, notes = _read(loaded, prompt)
+        read, notes = reading.read(loaded, prompt)
         learned = loaded.learned
         drawn = [learned.turned(read, one) if learned else read for one in seeds]
         unwanted = [learned.against(negative, one) if learned else negative for one in drawn]
@@ -132,54 +107,6 @@ def _settings(
             raise UserError("size_multiple", name=name, multiple=multiple, size=size)
         chosen[name] = size
     return chosen
-
-
-def _cut(loaded: Loaded, prompt: str) -> Generator[str, None, None]:
-    """A note with the part of the prompt that the text encoder does not read."""
-    tokenizer = loaded.tokenizer
-    most = loaded.row.options.get("prompt_tokens") or tokenizer.model_max_length
-    offsets = tokenizer(prompt, return_offsets_mapping=True, truncation=False)["offset_mapping"]
-    words = [(start, end) for start, end in offsets if end > start]
-    room = most - (len(offsets) - len(words))  # without the special tokens
-    if len(words) > room:
-        cut = prompt[words[room][0] :]
-        yield text("notes.prompt_cut", cut=cut if len(cut) < 120 else f"{cut[:60]} … {cut[-40:]}")
-
-
-def _read(loaded: Loaded, prompt: str) -> tuple[str, list[str]]:
-    """The prompt in the words that a small model has learned, and notes on what is different."""
-    if not loaded.learned:
-        return prompt, [*_cut(loaded, prompt)]
-    notes = []
-    if denied := [found[0].strip(",.; ") for found in DENIED.finditer(prompt)]:
-        prompt = DENIED.sub(" ", prompt).strip(" ,")
-        if not prompt:
-            raise UserError("only_denied")
-        notes.append(text("notes.denied", words=inputs.short(", ".join(denied))))
-    if styled := [found[0].strip(" ,") for found in STYLE.finditer(prompt)]:
-        prompt = STYLE.sub("", prompt).strip(" ,") or prompt
-        notes.append(text("notes.styled", words=inputs.short(", ".join(styled))))
-    read = loaded.learned.read(prompt, loaded.model.text_encoder, loaded.tokenizer)
-    notes = [*_cut(loaded, read.said), *notes]
-    if many := MANY.search(read.said):
-        notes.append(text("notes.many", number=many[0]))
-    if read.said != prompt:
-        notes.append(text("notes.read_as", prompt=inputs.short(read.said, 120)))
-    if read.people:
-        notes.append(text("notes.no_people", words=inputs.short(", ".join(read.people))))
-    if read.taken:
-        names = ", ".join(f"{inputs.short(part)} → {name}" for part, name in read.taken[:SOME])
-        notes.append(text("notes.taken_for", names=names))
-    parts = [read.prompt[start:end].lower() for start, end in loaded.learned.parts(read.prompt)]
-    if sum(part in loaded.learned.learned for part in parts) > MOST:
-        notes.append(text("notes.crowded"))
-    elif len(parts) > 1 and not read.people and (placed := PLACED.search(read.said)):
-        notes.append(text("notes.placed", word=placed[0]))
-    if read.strange:
-        words = ", ".join(f"“{inputs.short(word)}”" for word in read.strange[:SOME])
-        nearest = ", ".join(read.nearest)
-        notes.append(text("notes.not_learned", words=words, things=loaded.learned.things, nearest=nearest))
-    return read.prompt, notes
 
 
 def generator_seed(seed: int) -> int:
