@@ -66,7 +66,7 @@ CARDS: dict[str, dict[str, Any]] = {
         "again": "`make train-vlm` trains it anew from the data folder. The weights that ship come of many such runs, each from "
         "what the one before had left, and of averages of some: `tools/training/LOG.md` has the figures of each.",
         "cannot": "It names people, dogs and common outdoor scenes, and guesses clothes, places and small things; "
-        "of landscapes and streets without people or dogs one caption in nine still tells of some, of portraits nearly half "
+        "of landscapes and streets without people or dogs one caption in eight still tells of some, of portraits nearly half "
         "call people something else than the photo's captions do, one in four of a thing alone does not name it; of five hundred names of things it knows the common ones; "
         "it can't read, reason or name anyone; answers to questions unlike those of its training are guesses. Much of what "
         "it knows about questions comes from texts without photos, more than half of them made up of pieces of others and "
