@@ -41,8 +41,9 @@ NOBODY = re.compile(
 
 
 class Reading(NamedTuple):
-    """A prompt in a model's own words: `said` is it in plain English, `taken` pairs parts of what was asked with the names they are taken for; the
-    `strange` ones among them are like no name, and `nearest` are the three things that are least unlike. `people`: the parts that name somebody, which no thing can stand for."""
+    """A prompt in a model's own words: `said` is it in plain English, `taken` pairs parts of what was asked with the names
+    they are taken for; the `strange` ones among them are like no name, and `nearest` are the three things that are least
+    unlike. `people`: the parts that name somebody, which no thing can stand for."""
 
     prompt: str
     said: str
