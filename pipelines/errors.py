@@ -22,6 +22,12 @@ def _texts(language: str) -> dict[str, Any]:
         return tomllib.load(file)
 
 
+@functools.cache
+def languages() -> frozenset[str]:
+    """Those that there are texts in."""
+    return frozenset(path.stem for path in TEXTS.glob("*.toml"))
+
+
 def chosen() -> str:
     """The language that everybody is spoken to in; "" where it is the reader's own."""
     setting = os.environ.get("QUARTET_LANGUAGE", "auto")

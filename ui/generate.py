@@ -26,8 +26,8 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
             )  # fmt: skip
             ready = gr.Dataset(
                 components=[gr.Textbox(render=False)], type="index",
-                samples=[[text(f"generate.examples.{one}")] for one in EXAMPLES], label=text("page.examples"), samples_per_page=100, layout="gallery", elem_id="generate-examples",
-                elem_classes="examples",
+                samples=[[text(f"generate.examples.{one}")] for one in EXAMPLES], samples_per_page=100,
+                label=text("page.examples"), layout="gallery", elem_id="generate-examples", elem_classes="examples",
             )  # fmt: skip
             frame.draw_actions()
             frame.draw_model()

@@ -26,8 +26,8 @@ def of(headers: Mapping[str, str]) -> str:
         tag, _, quality = one.partition(";q=")
         with contextlib.suppress(ValueError):
             wanted.append((-float(quality or 1), tag.partition("-")[0]))
-    known = {path.stem for path in errors.TEXTS.glob("*.toml")}
-    return next((tag for less, tag in sorted(wanted, key=lambda one: one[0]) if less and tag in known), "en")
+    best = sorted(wanted, key=lambda one: one[0])
+    return next((tag for less, tag in best if less and tag in errors.languages()), "en")
 
 
 def translated(value: Any, language: str) -> Any:

@@ -1,6 +1,6 @@
-// What Gradio has no word for: the page's own language is told to screen readers, Ctrl+Enter runs, a picture dropped on the Generate tab restores its settings, example
-// photos have names for those who can't see them, a result is marked once its photo is no longer there, and on a narrow
-// screen the result comes into view when it is asked for.
+// What Gradio has no word for: screen readers are told the page's own language, Ctrl+Enter runs, a picture dropped on the
+// Generate tab restores its settings, example photos have names for those who can't see them, a result is marked once its
+// photo is no longer there, and on a narrow screen the result comes into view when it is asked for.
 const visible = (selector) => [...document.querySelectorAll(selector)].find((one) => one.offsetParent);
 
 document.addEventListener("keydown", (event) => {

@@ -46,7 +46,7 @@ class Frame:
 
     def __init__(self, task: str, owner: gr.BrowserState, chosen: str | None) -> None:
         row = catalog.find(task, chosen)
-        self.task, self.owner, self.chosen = task, owner, chosen
+        self.task, self.owner, self.row = task, owner, row
         self.job = gr.BrowserState(storage_key=f"quartet-{task}", render=False)  # the page places it outside the tabs
         self.kept = gr.BrowserState(storage_key=f"quartet-{task}-fields", render=False)  # and this
         self.fields: list[Any] = []
@@ -78,7 +78,7 @@ class Frame:
 
     def offered(self) -> Any:
         """The model choice in the language of whoever has just opened the page."""
-        return gr.update(choices=self.choices(), info=_note(catalog.find(self.task, self.chosen)))
+        return gr.update(choices=self.choices(), info=_note(self.row))
 
     def draw_actions(self) -> None:
         with gr.Row(elem_classes="actions"):
