@@ -11,12 +11,21 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from pipelines.chinese import COLOURS, article, english
+from pipelines.chinese import COLOURS, WORDS, article, english
 
 FILE = "known.safetensors"
 ALIKE = 0.74  # cosine of a part of a prompt to a name from which on they mean the same
 SAME = 0.9  # … and from which on a compound is that thing, whatever its last word names: "jelly fish"
-COUNTS = ("one", "two", "three", "four")
+SHADES = {
+    shade: colour
+    for colour, shades in {
+        "yellow": "gold golden blond blonde", "gray": "silver", "red": "crimson scarlet maroon",
+        "blue": "navy azure turquoise teal cyan indigo", "green": "emerald", "purple": "violet lilac lavender magenta",
+        "brown": "beige tan bronze", "white": "ivory",
+    }.items()
+    for shade in shades.split()
+}  # fmt: skip
+SHADE = re.compile(rf"\b(an? )?({'|'.join(SHADES)}) (?=([^\W\d]+))", re.IGNORECASE)
 NEAR = 0.5  # … and from which on it is worth drawing in its stead
 # What stands before a colour, and after one that is a thing: "a cat in orange", "an orange to the left of a cat".
 COLOURED = re.compile(r"\b(?:and|are|in|is|or)\s+$", re.IGNORECASE)
@@ -154,11 +163,23 @@ class Known:
         counted = article(chosen) if which.lower() in ("a", "an") else f"{which} {chosen}".strip()
         return prompt if chosen == said[0] else before + counted + rest
 
+    def plain(self, prompt: str) -> str:
+        """A prompt with the colours that the model has learned in place of shades of them: "a gold car"."""
+
+        def colour(found: re.Match[str]) -> str:
+            if f"{found[2]} {found[3]}".lower() in self.names:
+                return found[0]
+            said = SHADES[found[2].lower()]
+            return (article(said) if found[1] else said) + " "
+
+        return SHADE.sub(colour, prompt)
+
     def read(self, prompt: str, encoder: Any, tokenizer: Any) -> Reading:
         """What is Chinese becomes English; then each part of a prompt that is no name becomes the name nearest in meaning to
         it, or to one of its words."""
-        said = re.sub(r"\b[1-4]\b(?= [^\W\d])", lambda digit: COUNTS[int(digit[0]) - 1], english(prompt, self.chinese))
-        prompt = said
+        said = english(prompt, self.chinese)
+        said = re.sub(r"\b[1-4]\b(?= [^\W\d])", lambda digit: ("one", *WORDS[2:])[int(digit[0]) - 1], said)
+        prompt = said = self.plain(said)
         parts = self.parts(prompt)
         spans = [(start, end) for start, end in parts if prompt[start:end].lower() not in self.learned]
         if not parts and not {*re.findall(r"\w+", prompt.lower())} & {*self.names}:  # but "a cup" is a thing

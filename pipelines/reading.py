@@ -28,6 +28,7 @@ PLACED = re.compile(
     r"(?!(?: an?)?(?: \w+){0,2} background)",
     re.IGNORECASE,
 )
+VESSEL = re.compile(r"\b(?:cup|bowl|glass|mug)s?\b", re.IGNORECASE)  # in a name they say how much: "a cup of coffee"
 SOME = 5  # words that a note quotes
 MOST = 2  # things of different kinds
 
@@ -37,14 +38,14 @@ def read(loaded: Loaded, prompt: str) -> tuple[str, list[str]]:
     if not loaded.learned:
         return prompt, [*_cut(loaded, prompt)]
     notes = []
-    if denied := [one[0].strip(",.; ") for one in DENIED.finditer(prompt)]:
-        prompt = DENIED.sub(" ", prompt).strip(" ,")
-        if not prompt:
+    for what, words in (("denied", DENIED), ("styled", STYLE)):
+        left_out = [one[0].strip(",.; ") for one in words.finditer(prompt)]
+        rest = re.sub(" +", " ", words.sub(" ", prompt)).strip(" ,")
+        if left_out and rest:
+            prompt = rest
+            notes.append(text(f"notes.{what}", words=inputs.short(", ".join(left_out))))
+        elif left_out and what == "denied":
             raise UserError("only_denied")
-        notes.append(text("notes.denied", words=inputs.short(", ".join(denied))))
-    if styled := [one[0].strip(" ,") for one in STYLE.finditer(prompt)]:
-        prompt = STYLE.sub("", prompt).strip(" ,") or prompt
-        notes.append(text("notes.styled", words=inputs.short(", ".join(styled))))
     found = loaded.learned.read(prompt, loaded.model.text_encoder, loaded.tokenizer)
     notes = [*_cut(loaded, found.said), *notes]
     if many := MANY.search(found.said):
@@ -59,7 +60,11 @@ def read(loaded: Loaded, prompt: str) -> tuple[str, list[str]]:
     parts = [found.prompt[start:end].lower() for start, end in loaded.learned.parts(found.prompt)]
     if sum(part in loaded.learned.learned for part in parts) > MOST:
         notes.append(text("notes.crowded"))
-    elif len(parts) > 1 and not found.people and (placed := PLACED.search(found.said)):
+    elif (
+        (placed := PLACED.search(found.said))
+        and not found.people
+        and (len(parts) > 1 or VESSEL.search(found.said, placed.end()))
+    ):
         notes.append(text("notes.placed", word=placed[0]))
     if found.strange:
         words = ", ".join(f"“{inputs.short(word)}”" for word in found.strange[:SOME])

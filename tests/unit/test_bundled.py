@@ -274,8 +274,17 @@ def test_digits_are_numbers_and_what_is_not_wanted_is_left_out() -> None:
 
 
 @pytest.mark.parametrize(
+    ("prompt", "drawn"),
+    [("A gold car", "a yellow car"), ("an emerald car", "a green car"), ("four gold stars", "four gold stars"), ("silver", "silver")],
+)  # fmt: skip
+def test_shades_are_drawn_in_the_colour_that_is_known_unless_a_name_has_them(prompt: str, drawn: str) -> None:
+    notes = pipelines.task("generate").run(prompt, steps=1).notes
+    assert (text("notes.read_as", prompt=drawn) in notes) == (prompt != drawn)
+
+
+@pytest.mark.parametrize(
     ("prompt", "code"),
-    [("a car behind a house", "placed"), ("a cat in a castle", "placed"), ("a cat and a dog and a bird", "crowded"), ("a cat in front of a tree", "placed"), ("a cat wearing a top hat", "placed"), ("a cat on a chair", "placed"), ("猫和狗和鸟", "crowded"),
+    [("a car behind a house", "placed"), ("a cat in a castle", "placed"), ("a cat and a dog and a bird", "crowded"), ("a cat in front of a tree", "placed"), ("a cat wearing a top hat", "placed"), ("a cat on a chair", "placed"), ("a cat in a cup", "placed"), ("a cup of coffee", ""), ("猫和狗和鸟", "crowded"),
      ("a cat on a pink background", ""), ("a cat to the left of a tree", ""), ("a slice of pizza", "")],
 )  # fmt: skip
 def test_more_things_than_two_and_unknown_places_are_said(prompt: str, code: str) -> None:

@@ -1,6 +1,7 @@
 """What the trainings ask of the models, on things small enough to check by hand."""
 
 import functools
+import json
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from tools.training import (
 from tools.training.blend import blend
 from tools.training.detector import Found, covers, people, within
 from tools.training.features import LOWER_BLOCKS, Cut, moved, upper
+from tools.training.halves import Halves
 from tools.training.paired import Paired, stem
 from tools.training.reward_vlm import named
 from tools.training.scenes import Scene as Seen
@@ -125,6 +127,43 @@ def test_captions_of_a_dog_are_retold_of_another_animal_with_its_article() -> No
     told = [dreams.of_another(one, "elephant") for one in said]
     assert told == ["an elephant runs", "a black elephant and an old elephant", "two elephants"]
     assert not dreams.of_a_dog(["A dog runs .", "a black dog", "a brown animal"])
+
+
+def test_no_dream_begins_with_a_photo_of_somebody_or_with_one_kept_out(tmp_path: Path) -> None:
+    def told(split: str, *captions: str) -> dict[str, object]:
+        return {"image": "", "split": split, "captions": captions}
+
+    flickr = [
+        told("train", "A man by a lake"),
+        told("train", "a lake"),
+        told("dev", "a lake"),
+        told("train", *["a dog"] * 3),
+    ]
+    land = [{"image": f"{i:02}", "label": "street" if i == 12 else "sea"} for i in range(15)]
+    for name, file, rows in (("flickr8k", "captions", flickr), ("intel_scenes", "labels", land), ("daquar", "", [])):
+        (tmp_path / name / "images").mkdir(parents=True)
+        (tmp_path / name / f"{file}.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    for name, count in (("intel_scenes", 15), ("daquar", features.HELD_DAQUAR + 2)):
+        for i in range(count):
+            (tmp_path / name / "images" / f"{i:03}"[name == "intel_scenes" :]).touch()
+    known = dreams.bases(tmp_path)
+    assert known["flickr8k"] == [1, 3] and known["dogs"] == [3] and known["daquar"] == [0, 1]
+    assert known["intel_scenes"] == [*range(1, 10), 11, 13, 14]
+
+
+def test_two_dogs_are_two_halves_with_one_each_and_one_is_beside_a_half_without() -> None:
+    photos = np.zeros((4, *features.HALFWAY), np.float16)
+    photos[0, :, :, :7], photos[1, :, :, 7:] = 1, 1
+    photos[2:] = 9
+    found = {
+        i: [Found("dog", 0.9, (left, 0.2, left + 0.5, 0.8)), Found("cat", 0.9, BOX)] for i, left in ((0, 0.0), (1, 0.5))
+    }
+    found |= {2: [Found("dog", 0.9, (0.2, 0, 0.9, 1))], 3: [Found("dog", 0.4, BOX)]}  # too wide, doubtful
+    halves, rng = Halves(photos, found, "dog"), random.Random(0)
+    assert {*halves.full} == {(0, 0), (1, 7)} and {*halves.empty} == {(0, 7), (1, 0)}
+    one, two = ([halves.pair(count, rng) for _ in range(20)] for count in (1, 2))
+    assert all(each.shape == features.HALFWAY and each.mean() == 1 for each in two)
+    assert all(each.mean() == 0.5 for each in one) and len({float(each[0, 0, 0]) for each in one}) == 2
 
 
 def test_of_a_dream_that_began_with_a_dog_it_is_asked_what_the_dog_was_and_of_others_only_where_they_are() -> None:

@@ -60,6 +60,7 @@ CALLED = {  # by ImageNet's name, where yet another is better
 }  # fmt: skip
 CAPTIONED = 4  # times: rewards make captions of everything that runs a dog
 ANIMALS = 398  # ImageNet's classes before this one
+PETS = {"dog", "cat", "bird", "horse"}  # people ask for these, and other animals are not
 # What fills enough of a photo that a classifier's silence means it is not there.
 SEEN = """airplane apple banana bathtub bear bed bench bicycle bird boat bridge broccoli bus butterfly cake car castle cat
 church clock coffee computer couch cow deer dog duck elephant fish flower frog guitar horse insect keyboard laptop lighthouse
@@ -202,7 +203,10 @@ class Names:
     def talks(self, common: str, kind: int | None = None, captions: Sequence[str] = ()) -> list[list[Exchange]]:
         """Of a photo of one thing, of which only its common name is known, and perhaps its class and some `captions`."""
         rng = self.rng
-        others = [name for name in self.seen if not {*self.classes[name]} & {*self.classes.get(common, ())}]
+        classes = {*self.classes.get(common, ()), *([] if kind is None else [kind])}
+        others = [name for name in self.seen if not {*self.classes[name]} & classes]
+        if min(classes, default=ANIMALS) < ANIMALS and rng.random() < 0.5:
+            others = [name for name in others if name in PETS]
         described = rng.sample(captions, min(2, len(captions)))
         described += [f"a photo of {article(common)}"] * (CAPTIONED - len(described))
         out = [

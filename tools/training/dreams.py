@@ -2,7 +2,8 @@
 
 What no caption tells of, a zebra or a pizza, is learnt from these: unlike features that are only moved along the classifier's
 weights, what stands above them was computed by the tower itself. The picture is cut and mirrored anew at every step, else
-specks would do. Source: Mordvintsev et al., Inceptionism, 2015; Yin et al., Dreaming to Distill (DeepInversion), 2020."""
+specks would do. People are none of the classifier's classes, so nothing takes them out of a dream: none begins with a photo of
+somebody, else a figure is learnt to be a thing. Source: Mordvintsev et al., Inceptionism, 2015; Yin et al., Dreaming to Distill (DeepInversion), 2020."""
 
 import json
 import math
@@ -21,11 +22,12 @@ from tools.training import features
 from tools.training.aids import Names
 from tools.training.scenes import Exchange
 from tools.training.stickers import article, plural
-from tools.training.synthetic import questions, telling, tidy
+from tools.training.synthetic import SOMEONE, questions, telling, tidy
 
 COUNT, BATCH = 9000, 16
 STEPS, RATE, MARGIN = 30, 0.75, (2.0, 5.0)  # the class leads the next one by so much, in logits
-ROOMS = 0.15  # of the photos that dreams begin with
+BASES = {"daquar": 0.2, "intel_scenes": 0.2, "flickr8k": 0.6}  # of the dreams begin with one of these photos
+LANDSCAPES = "forest glacier mountain sea".split()
 WALKERS = (range(7, 25), range(33, 52), range(80, 107), range(127, 147), range(269, 300), range(330, 389))
 WALKING = [kind for kinds in WALKERS for kind in kinds]  # animals that do what dogs do in photos: birds to elephants
 ON_DOGS = 0.25  # of the dreams: one of these where a dog was
@@ -35,7 +37,7 @@ FILE = features.FOLDER / "dreams.npy"  # [COUNT, 112, 14, 14]; what they show an
 
 
 class Dream(NamedTuple):
-    """What it shows, one of ImageNet's classes, and the photo of Flickr8k that it began with (-1: a room)."""
+    """What it shows, one of ImageNet's classes, and the photo of Flickr8k that it began with (-1: a room or a landscape)."""
 
     kind: int
     base: int
@@ -84,27 +86,49 @@ def asked(captions: Sequence[str], name: str, dog: bool, rng: random.Random) -> 
     return [(of_another(question, name), of_another(answer, name)) for question, answer in told if name not in question]
 
 
+def bases(data: Path) -> dict[str, list[int]]:
+    """The numbers of photos of each data set that are for training and show nobody; "dogs" are those of Flickr8k with one."""
+    rows = features.rows(data / "flickr8k" / "captions.jsonl")
+    said = {i: [*map(tidy, row["captions"])] for i, row in enumerate(rows) if row["split"] == "train"}
+    return {
+        "daquar": [*range(len(features.names(data, "daquar")) - features.HELD_DAQUAR)],
+        "intel_scenes": [
+            i
+            for i, label in enumerate(features.labels(data, "intel_scenes"))
+            if i % features.HELD_PEOPLE and label in LANDSCAPES
+        ],
+        "flickr8k": [i for i, captions in said.items() if not telling(captions, SOMEONE)],
+        "dogs": [i for i, captions in said.items() if of_a_dog(captions)],
+    }
+
+
 def ensure(data: Path, names: Names) -> None:
     """Dreams of classes that `names` draws, and of `WALKING` animals where a dog was, until there are `COUNT`; goes on where it
     stopped. Forty minutes on one core, once."""
-    rows = features.rows(data / "flickr8k" / "captions.jsonl")
-    bases = [i for i, row in enumerate(rows) if row["split"] == "train"]
-    dogs = [i for i in bases if of_a_dog(rows[i]["captions"])]
-    photos, rooms = features.load("halfway", "flickr8k", "crop"), features.load("halfway", "daquar", "plain")
-    last = len(rooms) - 100  # of them the training leaves out
+    known, views = bases(data), {"flickr8k": "crop"}
+    photos = {name: features.load("halfway", name, views.get(name, "plain")) for name in BASES}
     tower, rng = features.tower(classifier=True).to(memory_format=torch.channels_last), names.rng
     done = seen()
     kept = open_memmap(FILE, "r+" if done else "w+", np.float16, (COUNT, *features.HALFWAY))
     start, before = time.time(), len(done)
+
+    def begun(kind: int) -> tuple[Dream, np.ndarray]:
+        """A dream of a class and the photo that it begins with."""
+        if rng.random() < ON_DOGS:
+            base = rng.choice(known["dogs"])
+            return Dream(rng.choice(WALKING), base), photos["flickr8k"][base]
+        name = rng.choices([*BASES], [*BASES.values()])[0]
+        base = rng.choice(known[name])
+        return Dream(kind, base if name == "flickr8k" else -1), photos[name][base]
+
     while len(done) < COUNT:
         rng.seed(len(done))
-        new = [Dream(kind, -1 if rng.random() < ROOMS else rng.choice(bases)) for kind in names.some(BATCH)]
-        new = [Dream(rng.choice(WALKING), rng.choice(dogs)) if rng.random() < ON_DOGS else one for one in new]
-        new, at = new[: COUNT - len(done)], slice(len(done), len(done) + BATCH)
-        some = [rooms[rng.randrange(last)] if base < 0 else photos[base] for _, base in new]
-        kept[at] = dream(tower, torch.from_numpy(np.stack(some)).float(), [one.kind for one in new], rng).numpy()
+        new = [begun(kind) for kind in names.some(min(BATCH, COUNT - len(done)))]
+        some = torch.from_numpy(np.stack([photo for _, photo in new])).float()
+        at = slice(len(done), len(done) + len(new))
+        done += [one for one, _ in new]
+        kept[at] = dream(tower, some, [one.kind for one, _ in new], rng).numpy()
         kept.flush()
-        done += new
         FILE.with_suffix(".json").write_text(json.dumps(done), "utf-8")
         if len(done) % (BATCH * 20) == 0:
             print(f"{len(done)} dreams, {(time.time() - start) / (len(done) - before):.2f} s each", flush=True)

@@ -38,7 +38,8 @@ from tools.training import detector, dreams, elsewhere, features, portraits, pri
 from tools.training.aids import SIDE, Aids, Names, covers, spoken, told
 from tools.training.detector import KINDS, Found
 from tools.training.dreams import Dream
-from tools.training.features import CELLS, FOLDER, HELD_DAQUAR, Cut, rows
+from tools.training.features import CELLS, FOLDER, HELD_DAQUAR, HELD_PEOPLE, Cut, rows
+from tools.training.halves import Halves
 from tools.training.paired import Paired
 from tools.training.portraits import Portrait
 from tools.training.precision import autocast, muon
@@ -89,9 +90,9 @@ KEPT = 10.0  # what it costs if cells of photos are no longer at all like before
 AVERAGED = 0.997  # of the average of weights stays at each step
 HELD_EASY, HELD_VQA = 400, 3000  # pictures, questions kept out of training
 WITHOUT_PEOPLE = "bird cat deer dog frog forest glacier mountain sea".split()
-HELD_PEOPLE = 10  # one in so many photos of Imagenette and of Intel's scenes is kept out where people are counted
 PEOPLE = (0.35, 0.25, 0.16, 0.14, 0.07, 0.03)  # how often photos with so many of them are shown, before they are cut
 DOGS = (0.38, 0.44, 0.18 / 4)  # how often photos with one, two and each higher number of dogs are shown
+HALVED = 0.4  # of these, with one or two, are put together of halves
 ELSEWHERE = 0.3  # how often those that people are in are not Flickr8k's
 ASKED_ALONE = {"places": 2, "counts": 2, "what": 3}  # steps about stickers without other questions, batches of each
 MOVED = ("named", "dreams", "daquar", "elsewhere")  # shown cut anew at each step, as Flickr8k's are
@@ -203,6 +204,7 @@ class Source:
                         (photos, i, self.things[name][i])
                     )
 
+        self.halves = Halves(self.flickr[0], {i: self.things["flickr8k"][i] for i in self.dogs[1]}, "dog")
         captioned = elsewhere.rooms({i: rooms[places[i]] for i in self.rooms.own})
         captioned += elsewhere.labelled(data, "imagenette") + elsewhere.labelled(data, "intel_scenes")
         shown = {name: features.load("halfway", name, "plain") for name in {photo.dataset for photo in captioned}}
@@ -356,13 +358,15 @@ class Source:
                 found.append(detector.covers(there, SIDE))
         elif kind == "dogs":  # whole photos: a part may lack one of them
             numbers = rng.choices(list(self.dogs), [DOGS[min(n, len(DOGS)) - 1] for n in self.dogs], k=2 * BATCH)
-            chosen = [rng.choice(self.dogs[number]) for number in numbers]
-            seen = [cut_of(self.flickr[0], i, Cut(mirrored=rng.random() < 0.5)) for i in chosen]
-            talks = []
-            for i, number in zip(chosen, numbers, strict=True):
+            seen, talks = [], []
+            for number in numbers:
                 told = [(how_many(rng.choice(("dogs", "dogs", "animals")), rng), str(number))]
-                if empty(self.captions[i]):
-                    told += nobody(rng) + counted(0, rng)
+                if number < 3 and rng.random() < HALVED:
+                    seen.append(self.halves.pair(number, rng))
+                else:
+                    photo = rng.choice(self.dogs[number])
+                    seen.append(cut_of(self.flickr[0], photo, Cut(mirrored=rng.random() < 0.5)))
+                    told += nobody(rng) + counted(0, rng) if empty(self.captions[photo]) else []
                 talks.append(chained(self.paired.reworded(told, rng), rng))
         elif kind == "dreams":
             chosen = self.some_dreams(3 * BATCH)
