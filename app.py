@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import socket
 from collections.abc import Sequence
 
 LANGUAGES = ("auto", "en", "zh")  # auto: the visitor's own; those of assets/texts
@@ -21,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
         "QUARTET_CLASSIFY_MODEL and so on.",
     )
     made.add_argument("--host", default=host, help="address to listen on (0.0.0.0: all) [%(default)s]")
-    made.add_argument("--port", type=int, default=port, help="port to listen on [%(default)s]")
+    made.add_argument("--port", type=_port, default=port, help="port to listen on [%(default)s]")
     made.add_argument("--share", action=argparse.BooleanOptionalAction, default=False, help="also make a public link")
     made.add_argument("--auth", metavar="NAME:PASSWORD", type=_login, help="ask visitors for this name and password")
     made.add_argument(
@@ -40,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         help="let visitors type the name of any hub model [only on this machine's own page]",
     )
-    made.add_argument("--models", metavar="FOLDER", help="folder of the bundled models [assets/models]")
+    made.add_argument("--models", metavar="FOLDER", type=_folder, help="folder of the bundled models [assets/models]")
     made.add_argument(
         "--memory", metavar="GB", type=_positive, help="memory that models may take [a share of what is free]"
     )
@@ -57,6 +58,18 @@ def _login(given: str) -> tuple[str, str]:
     if not (name and colon and password):
         raise argparse.ArgumentTypeError("give a name and a password with a colon between them: name:password")
     return name, password
+
+
+def _port(given: str) -> int:
+    if not (given.isdecimal() and int(given) < 65536):
+        raise argparse.ArgumentTypeError(f"give a port from 0 to 65535, not {given}")
+    return int(given)
+
+
+def _folder(given: str) -> str:
+    if not os.path.isdir(given):
+        raise argparse.ArgumentTypeError(f"there is no folder {given}")
+    return given
 
 
 def _positive(given: str) -> float:
@@ -92,8 +105,19 @@ def any_model(chosen: argparse.Namespace) -> bool:
     return not strangers and chosen.host in ("127.0.0.1", "::1", "localhost")
 
 
+def _ours(host: str) -> bool:
+    """Whether a program on this machine may listen at an address."""
+    try:
+        socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError:
+        return False
+    return True
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     chosen = settings(arguments)
+    if not _ours(chosen.host):
+        raise SystemExit(f"This machine has no address {chosen.host}. Leave --host out.")
     for name, value in vars(chosen).items():  # the pipelines read their settings from the environment
         if value not in (None, False) and name not in ("host", "port", "share", "auth"):
             os.environ[f"QUARTET_{name.upper()}"] = str(value)
@@ -110,7 +134,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     models = {task: getattr(chosen, f"{task}_model") for task in TASKS}
     try:
         demo = page.build(page.Settings(models))
-    except UserError as error:  # no such model, no such preset
+        if chosen.device:
+            from pipelines import device
+
+            device.pick()
+    except UserError as error:  # no such model, preset or device
         raise SystemExit(error.sentence()) from error
     try:
         demo.launch(

@@ -5,7 +5,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pipelines import catalog, decoding, inputs, runtime
+from pipelines import catalog, decoding, glossary, inputs, runtime
 from pipelines.errors import text
 from pipelines.inputs import Photo
 from pipelines.loaders import Loaded
@@ -34,11 +34,16 @@ def stream(
     row = yield from catalog.choose("ask", model)
     yield from runtime.prepare(row)
     with runtime.lend(row) as loaded:
-        strange = catalog.foreign(row, question)
-        notes = [text("notes.foreign", model=row.name, words=inputs.short(one)) for one in strange]
+        asked = question
+        if row.languages == ("en",):
+            asked = glossary.question(question)
+            turns = tuple((glossary.question(before), answer) for before, answer in turns)
+        notes = [text("notes.question_read", question=asked)] if asked != question else []
+        strange = catalog.foreign(row, asked)
+        notes += [text("notes.foreign", model=row.name, words=inputs.short(one)) for one in strange]
         notes += inputs.remarks(picture)
         yield Progress("looking")
-        written = yield from FAMILIES[row.family](loaded, picture, question, turns, max_words)
+        written = yield from FAMILIES[row.family](loaded, picture, asked, turns, max_words)
         yield Answer(
             **runtime.made(loaded, start),
             text=written.text,

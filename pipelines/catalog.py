@@ -13,7 +13,9 @@ from pipelines import inputs
 from pipelines.errors import UserError
 from pipelines.results import Progress
 
-FOREIGN = re.compile(r"[^\W\d_a-zA-Z\u00aa-\u02ff\u1e00-\u1eff]")  # letters that are not Latin
+FOREIGN = re.compile(
+    r"[^\W\d_a-zA-Z\u00aa-\u02ff\u1e00-\u1eff]|[\u2600-\u27bf\U0001f000-\U0001faff]"
+)  # letters that are not Latin, emoji
 ROOT = Path(__file__).parent.parent
 BUNDLED, LOCAL = "bundled", "local"
 PRESETS = ("bundled", "cpu", "gpu")

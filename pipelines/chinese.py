@@ -10,20 +10,20 @@ COLOURS = {
     "红": "red", "紅": "red", "橙": "orange", "黄": "yellow", "黃": "yellow", "绿": "green", "綠": "green", "蓝": "blue", "藍": "blue",
     "白": "white", "紫": "purple", "粉": "pink", "粉红": "pink", "粉紅": "pink", "棕": "brown", "褐": "brown", "灰": "gray", "黑": "black",
 }  # fmt: skip
-PEOPLE = set(
-    "女 婴儿 嬰兒 国王 國王 王后 母 同志 同性 女巫 持票人 狡猾的人".split()
-)  # emoji of things are called so, too
 LIGHT = ("blue", "green", "yellow", "gray")  # as grounds: the only ones but white and pink
 PLACES = {"左": "to the left of", "右": "to the right of", "上": "above", "下": "below"}
 
 _COLOUR = "|".join(sorted(COLOURS, key=len, reverse=True))
 _SIDE = "(左|右|上|下)(?:边|邊|面|方|侧|側)?"
-_ABOUT = re.compile(r"[\s，。、！？,.!?“”]|的?(?:图片|照片|贴纸)$|可爱的?|漂亮的?|美丽的?")
-_DRAW = re.compile("^请?(?:帮我|给我)?画")
+_ABOUT = re.compile(r"[\s，。、！？,.!?“”]|的?(?:图片|照片|贴纸)$|可爱的?|漂亮的?|美丽的?|[吗嗎吧呢][？?。！!]*$")
+_DRAW = re.compile("^(?:请|請|我想要?|我要|能不能|能|可不可以|可以|你|帮我|幫我|给我|給我)*[画畫](?:一下)?")
 _GROUND = re.compile(rf"在?(?:(浅|淡)?({_COLOUR})色?)的?背景(?:上|中|里|裡)?的?")
 _PHRASE = re.compile(rf"(\d{{1,2}}|[{''.join(NUMBERS)}]?)([{MEASURES}]?)(?:({_COLOUR})色?的?)?(.+)")
 _PLACED = re.compile(rf"(.+?)在(.+?)的?{_SIDE}")
 _THERE = re.compile(rf"(.+?)的?{_SIDE}(?:是|有)(.+)")
+_BEFORE = re.compile(rf"([{''.join(NUMBERS)}]?)[{MEASURES}]?(?:({_COLOUR})色?的?)?")
+_HAN = re.compile("[\u3400-\u9fff]+")
+_COUNTED = re.compile(rf"\b(?:an?|the|{'|'.join(WORDS[2:])}|{'|'.join({*COLOURS.values()})})\s*$", re.IGNORECASE)
 _BESIDE = re.compile("和|与|與|跟|旁边是|旁边有")
 
 
@@ -49,7 +49,29 @@ def english(prompt: str, names: dict[str, tuple[str, str]]) -> str:
         return f" {place} ".join(things) + behind
     asked = _DRAW.sub("", prompt)  # "画猫"; but "画笔" is a thing
     said = english(asked, names) if asked != prompt else asked
+    if said == asked and re.search("[a-z]", asked, re.IGNORECASE):
+        said = _mixed(asked, names)
     return said if said != asked else prompt
+
+
+def _mixed(prompt: str, names: dict[str, tuple[str, str]]) -> str:
+    """A prompt in English with Chinese words in it: "一只red apple" is "a red apple"."""
+
+    def plain(found: re.Match[str]) -> str:
+        if before := _BEFORE.fullmatch(found[0]):
+            number, colour = before.groups()
+            count = WORDS[NUMBERS[number]] if number else ""
+            return f" {count} {COLOURS.get(colour or '', '')} "
+        said = english(found[0], names)
+        return (
+            " "
+            + (said.removeprefix("a ").removeprefix("an ") if _COUNTED.search(prompt[: found.start()]) else said)
+            + " "
+        )
+
+    said = " ".join(_HAN.sub(plain, prompt).split())
+    said = re.sub(r"\ba (?=[aeiou])", "an ", said)
+    return prompt if _HAN.search(said) else said
 
 
 def _thing(said: str, names: dict[str, tuple[str, str]]) -> str:
@@ -65,8 +87,12 @@ def _thing(said: str, names: dict[str, tuple[str, str]]) -> str:
         number, colour, name = "", None, said
     elif whole in names and names[whole] != coloured:  # "红绿灯"
         colour, name = None, whole
-    name = name if name in names else name.lstrip("小大")
-    if name not in names or name in PEOPLE:
+    if (small := name.lstrip("小大")) != name:
+        if name not in names and small not in names:
+            return _thing(f"{number}{measure}{small}", names)  # "小白兔"
+        if name not in names or names[name][0].endswith(f" {names.get(small, name)[0]}"):  # a "whole cat" is a cat
+            name = small
+    if name not in names:
         return ""
     count = int(number) if number.isdigit() else NUMBERS[number]
     words = " ".join(filter(None, (COLOURS.get(colour or ""), names[name][count > 1])))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 from torch.nn.functional import interpolate, normalize
 
-from pipelines import catalog, inputs, runtime
+from pipelines import catalog, glossary, inputs, runtime
 from pipelines.catalog import foreign
 from pipelines.errors import UserError, text
 from pipelines.inputs import Photo
@@ -24,6 +24,7 @@ from pipelines.results import Classification, Progress, last
 BATCH = 64  # texts encoded between two signs of life
 THUMBNAIL = 48  # pixels of the longer side
 MEMO = 20_000  # label embeddings kept with a model
+ALIKE = 5  # labels that a note quotes
 NEUTRAL = "something"  # a label that is true of any photo
 ARTICLE = re.compile(r"\b(a|an|the) \{\}", re.IGNORECASE)
 DETERMINED = re.compile(r"(a|an|the|some|no|two|three|four|five|many|several|my|his|her) ", re.IGNORECASE)
@@ -51,8 +52,9 @@ def stream(
     wanted = _templates(templates, row)
     yield from runtime.prepare(row)
     with runtime.lend(row) as loaded:
-        texts = yield from label_embeddings(loaded, names, wanted)  # [n, d]
-        notes = (*notes, *_unread(loaded, names), *inputs.remarks(picture))
+        said = [glossary.label(name) for name in names] if row.languages == ("en",) else names
+        texts = yield from label_embeddings(loaded, said, wanted)  # [n, d]
+        notes = (*notes, *_unread(loaded, names, said), *inputs.remarks(picture))
         yield Progress("looking")
         vector = _photo_embedding(loaded, picture)  # [d]
         cosine = texts @ vector  # [n]
@@ -179,16 +181,24 @@ def label_embeddings(
     return found
 
 
-def _unread(loaded: Loaded, labels: Sequence[str]) -> Iterator[str]:
-    """Notes on labels that the model can't read, or can't tell apart."""
-    if strange := foreign(loaded.row, *labels):
+def _unread(loaded: Loaded, labels: Sequence[str], said: Sequence[str]) -> Iterator[str]:
+    """Notes on labels that the model reads in other words, as they are `said` to it, can't read, or can't tell apart."""
+    if other := [f"{inputs.short(label)} → {one}" for label, one in zip(labels, said, strict=True) if label != one]:
+        yield text("notes.labels_read", labels=", ".join([*other[:ALIKE], *["…"] * (len(other) > ALIKE)]))
+    if strange := foreign(loaded.row, *said):
         yield text("notes.foreign", model=loaded.row.name, words=inputs.short(", ".join(strange)))
     alike: dict[bytes, list[str]] = {}
-    for label, tokens in zip(labels, loaded.tokenizer([*labels]), strict=True):
+    longer = loaded.tokenizer(
+        [f"{label} {NEUTRAL}" for label in said]
+    )  # of which nothing is seen behind a label too long
+    for label, tokens, more in zip(labels, loaded.tokenizer([*said]), longer, strict=True):
         alike.setdefault(tokens.numpy().tobytes(), []).append(label)
+        if tokens.equal(more):
+            yield text("notes.label_cut", label=inputs.short(label))
     for same in alike.values():
         if len(same) > 1 and not {*same} <= {*strange}:
-            yield text("notes.labels_alike", labels=", ".join(map(inputs.short, same[:3])))
+            more_of_them = ["…"] * (len(same) > ALIKE)
+            yield text("notes.labels_alike", labels=", ".join([*map(inputs.short, same[:ALIKE]), *more_of_them]))
 
 
 def _independent(

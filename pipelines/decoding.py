@@ -249,21 +249,30 @@ class Words:
         return 1 / (1 + math.exp(-a * math.log(share / (1 - share)) - b))
 
     def _add(self, tokens: list[int], i: int) -> None:
-        longer = self._tokenizer.decode(tokens[: i + 1], skip_special_tokens=True)
-        piece = longer[len(self._text) :]
+        piece = self._after(tokens[:i], tokens[i])
         candidates = self._recorder.of(tokens, i)
         probability = self._waiting * candidates[tokens[i]]
         if not piece.strip() or "�" in piece:  # a space, or a part of a character
             self._waiting = probability
             return
         if not self._words or piece[0].isspace() or "\u3400" <= piece[0] <= "\u9fff":
-            others = ((other, share) for other, share in candidates.items() if other not in {tokens[i], *self._ends})
-            named = [(self._tokenizer.decode([other]).strip(), share) for other, share in others]
+            named = [
+                (other.strip(), share)
+                for token, share in candidates.items()
+                if token not in {tokens[i], *self._ends}
+                and (other := self._after(tokens[:i], token)).strip()
+                and other[0].isspace() == piece[0].isspace()  # no ending of the word before
+            ]
             self._words.append(Word(piece.strip(), probability, tuple(named[:OTHERS])))
         else:
             last = self._words[-1]
             self._words[-1] = Word(last.text + piece, last.probability * probability, last.others)
-        self._text, self._waiting = longer, 1.0
+        self._text, self._waiting = self._text + piece, 1.0
+
+    def _after(self, tokens: list[int], token: int) -> str:
+        """The text that a token adds to those before."""
+        said: str = self._tokenizer.decode([*tokens, token], skip_special_tokens=True)
+        return said[len(self._text) :]
 
 
 def _text(prefix: str, words: Sequence[Word]) -> str:

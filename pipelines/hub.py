@@ -177,7 +177,7 @@ class _Download:
         except UserError as error:
             self.error = error
         except Exception as error:
-            log.warning("fetching %s failed", self.row.id, exc_info=True)
+            log.warning("fetching %s failed: %r", self.row.id, error, exc_info=log.isEnabledFor(logging.DEBUG))
             self.error = _refusal(error, self.source, self.done)
         finally:
             self.ended.set()

@@ -45,7 +45,8 @@ BEGINNINGS = re.compile(
 SVG = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml.*?\?>|<!--.*?-->|<!DOCTYPE svg.*?>|\s)*<svg\b", re.DOTALL | re.IGNORECASE
 )
-COMMA, TRIMMED = r"[,，、;；]", " \t,，、;；"  # what parts labels, and what is no part of one at its ends
+COMMA, TRIMMED = r"[,，、;；]", " \t,，、;；[]\"'“”‘’"  # what parts labels, and what is no part of one at its ends
+LISTED = r"^(?:\d+[.)]|[-*•])\s+"  # what stands before each of a list
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 SRGB = PIL.ImageCms.createProfile("sRGB")
 
@@ -177,7 +178,7 @@ def labels(given: str | Iterable[str] | None) -> tuple[tuple[str, ...], tuple[st
         lines = re.split(r"[\r\n]+", given.strip())
         commas = len(lines) == 1 or any(len(re.findall(COMMA, line.strip(TRIMMED))) > 1 for line in lines)
         parts = [part for line in lines for part in re.split(COMMA, line)] if commas else lines
-        given = [part.strip(TRIMMED) for part in parts]
+        given = [re.sub(LISTED, "", part.strip(TRIMMED)).strip(TRIMMED) for part in parts]
     items = list(given) if isinstance(given, Iterable) else []
     if not all(isinstance(item, str) for item in items):
         raise UserError("labels_text")

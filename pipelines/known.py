@@ -44,6 +44,9 @@ PEOPLE = re.compile(
     r"|.*(?:男人|女人|女孩|男孩|孩子|小孩|[儿兒]童|[婴嬰][儿兒]|老人|人们|女士|先生|妈妈|媽媽|爸爸|老[师師]|[医醫]生|[国國]王(?!企)|王后|公主|王子).*",
     re.IGNORECASE,
 )
+CALLED = set(
+    "女 婴儿 嬰兒 国王 國王 王后 母 同志 同性 女巫 持票人 狡猾的人".split()
+)  # people, as emoji of things are called, too
 NOBODY = re.compile(
     r"(?:snow|gingerbread) ?m[ae]n|chess \w+|famil(?:y|ies)(?= of\b)", re.IGNORECASE
 )  # for all their names
@@ -227,7 +230,8 @@ def read(folder: Path) -> Known | None:
     with safe_open(folder / FILE, "pt") as file:
         meta, vectors = file.metadata(), file.get_tensor("vectors").float()
     lists = {name: json.loads(one) for name, one in meta.items()}
-    return Known(vectors=vectors, **lists | {"around": frozenset(lists["around"])})
+    things = {name: plain for name, plain in lists["chinese"].items() if name not in CALLED}
+    return Known(vectors=vectors, **lists | {"around": frozenset(lists["around"]), "chinese": things})
 
 
 def write(known: Known, folder: Path) -> None:

@@ -23,6 +23,10 @@ STYLE = re.compile(
     r"|trending on \w+|cinematic(?: lighting)?|studio lighting|sharp focus|bokeh|depth of field|oil painting|water ?colou?r(?: painting)?|anime)\b(?: of)?",
     re.IGNORECASE,
 )
+ASKED = re.compile(
+    r"^(?:please |(?:can|could|will|would) you |i(?:'d| would)? (?:want|like)(?: you)? (?:to )?)+(?:draw |paint |make |create |generate |show )?(?:me )?",
+    re.IGNORECASE,
+)
 PLACED = re.compile(
     r"\b(?:in front of|in|inside|into|behind|between|around|through|against|outside|holding|wearing|eating|riding|with|near|by|on(?! top))\b"
     r"(?!(?: an?)?(?: \w+){0,2} background)",
@@ -37,10 +41,10 @@ def read(loaded: Loaded, prompt: str) -> tuple[str, list[str]]:
     """The prompt in the words that a small model has learned, and notes on what is different."""
     if not loaded.learned:
         return prompt, [*_cut(loaded, prompt)]
-    notes = []
-    for what, words in (("denied", DENIED), ("styled", STYLE)):
-        left_out = [one[0].strip(",.; ") for one in words.finditer(prompt)]
-        rest = re.sub(" +", " ", words.sub(" ", prompt)).strip(" ,")
+    notes, prompt = [], ASKED.sub("", prompt) or prompt
+    for what, pattern in (("denied", DENIED), ("styled", STYLE)):
+        left_out = [one[0].strip(",.; ") for one in pattern.finditer(prompt)]
+        rest = re.sub(" +", " ", pattern.sub(" ", prompt)).strip(" ,")
         if left_out and rest:
             prompt = rest
             notes.append(text(f"notes.{what}", words=inputs.short(", ".join(left_out))))

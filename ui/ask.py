@@ -6,11 +6,17 @@ from typing import Any
 
 import gradio as gr
 
-from pipelines.errors import text
+from pipelines import glossary
+from pipelines.errors import spoken, text
 from pipelines.results import Answer, Partial
 from ui import jobs, parts
 
 Talk = dict[str, Any]  # "photo": which photo it is about; "pairs": [question, answer], "" where none has come yet
+# Takes the question that waits for its answer out of where it was typed, and leaves what has been typed since.
+TAKEN = """(talk, typed) => {
+  const [asked, answer] = talk?.pairs?.at(-1) ?? ["", ""];
+  return asked && !answer && typed.trimStart().startsWith(asked) ? typed.trimStart().slice(asked.length).trimStart() : typed;
+}"""
 SILENCE: Talk = {"photo": None, "pairs": []}
 
 
@@ -72,7 +78,6 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
         ):  # fmt: skip
             if frame.job in updates:  # it has started
                 updates |= {
-                    question: "",
                     detail: "",
                     frame.made: parts.made(None),
                     talk: {"photo": photo, "pairs": [*past, [asked, ""]]},
@@ -96,18 +101,22 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
         parts.forget(owner, job)
         return {chat: [], detail: "", frame.made: parts.made(None), talk: SILENCE}
 
-    def anew(owner: str | None, job: str | None, photo: str | None, talk_now: Talk) -> parts.Updates:
-        """Another photo, another conversation."""
+    def anew(owner: str | None, job: str | None, photo: str | None, talk_now: Talk, typed: str) -> parts.Updates:
+        """Another photo, another conversation; a question that waits for its answer goes back to where it was typed."""
         same = photo is None or photo == talk_now["photo"]
-        return {talk: gr.skip()} if same or not talk_now["photo"] else silence(owner, job)
+        if same or not talk_now["photo"]:
+            return {talk: gr.skip()}
+        asked, answer = (talk_now["pairs"] or [["", ""]])[-1]
+        return silence(owner, job) | ({question: asked} if asked and not answer and not typed else {})
 
     outputs = [chat, detail, talk, question]
     frame.listen(
         [frame.run.click, question.submit], filled, run, [photo, question, talk, max_words, frame.model], outputs,
         fields=[photo, max_words, frame.model],
     )  # fmt: skip
+    talk.change(None, [talk, question], question, js=TAKEN, **parts.QUIET)
     ended = [chat, detail, frame.made, talk]
-    photo.change(anew, [owner, frame.job, photo, talk], ended, **parts.QUIET)
+    photo.change(anew, [owner, frame.job, photo, talk, question], [*ended, question], **parts.QUIET)
     gr.on([again.click, chat.clear], silence, [owner, frame.job], ended, **parts.QUIET)
     return parts.Tab(frame, resume, outputs, picture=photo, send=send, target=photo, resume_values=[talk])
 
@@ -126,9 +135,15 @@ def _answered(talk: Talk) -> list[list[str]]:
 
 
 def _messages(pairs: list[list[str]]) -> list[dict[str, str]]:
-    said = [("user", asked, "assistant", answer) for asked, answer in pairs]
+    said = [("user", asked, "assistant", _glossed(answer)) for asked, answer in pairs]
     both = [part for first, asked, second, answer in said for part in ((first, asked), (second, answer))]
     return [{"role": role, "content": content} for role, content in both if content]
+
+
+def _glossed(answer: str) -> str:
+    """An answer, for who reads Chinese with the word for it, where the list has one."""
+    word = glossary.back(answer) if spoken() == "zh" else ""
+    return f"{answer}（{word}）" if word else answer
 
 
 def _detail(result: Answer) -> str:

@@ -28,7 +28,7 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
                 elem_id="classify-labels",
             )  # fmt: skip
             ready = gr.Dropdown(
-                [(text("classify.ready"), ""), *((path.stem, path.stem) for path in sorted(LABELS.glob("*.txt")))],
+                [(text("classify.ready"), ""), *((text(f"classify.lists.{path.stem}"), path.stem) for path in sorted(LABELS.glob("*.txt")))],
                 value="", label=text("classify.ready"), show_label=False, container=False, elem_id="classify-ready",
             )  # fmt: skip
             frame.draw_actions()
@@ -75,7 +75,8 @@ def _ready(name: str) -> Any:
 def _run_label(labels: str) -> str:
     """The Run button says how many labels it will encode."""
     try:
-        return text("classify.run_many", count=f"{len(inputs.labels(labels)[0]):,}")
+        count = len(inputs.labels(labels)[0])
+        return text("classify.run_many", count=f"{count:,}") if count > 1 else text("classify.run_one")
     except UserError:  # it is said when it runs
         return text("classify.run")
 

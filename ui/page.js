@@ -35,7 +35,16 @@ document.addEventListener("drop", (event) => {
   input.dispatchEvent(new Event("change", { bubbles: true }));
 });
 
+// A reload comes back to the tab that was open, in each window its own.
+let left = sessionStorage.getItem("quartet-tab");
+addEventListener("pagehide", () => {
+  const open = document.querySelector("#tabs [role=tab][aria-selected=true]");
+  if (open) sessionStorage.setItem("quartet-tab", open.id);
+});
+
 new MutationObserver(() => {
+  const tab = left && document.getElementById(left);
+  if (tab) { left = null; tab.click(); }
   const language = document.querySelector("#header h1")?.lang;  // Gradio takes the browser's
   if (language && document.documentElement.lang !== language) document.documentElement.lang = language;
   for (const image of document.querySelectorAll(".examples button:not([aria-label]) img")) {

@@ -22,6 +22,7 @@ ASSETS = catalog.ROOT / "assets"
 WEB_FORMATS = {"JPEG", "PNG", "WEBP", "GIF", "AVIF"}  # what browsers show, where the file's name says so, too
 WEB_NAMES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"}
 UNSURE = 0.5  # a word or label less likely than this is marked
+SCARCELY = 0.005  # a candidate less likely than this is named without a share
 # How every handler of the page listens. The four public endpoints are those of `ui/api.py`.
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 WATCHING: dict[str, Any] = QUIET | {"concurrency_limit": None}  # a watcher only waits: `jobs` does the queueing
@@ -35,7 +36,6 @@ NEW_OWNER = """(owner) => owner ||
 KEEP = "(...fields) => [fields]"
 RETURN = """async (kept, ...fields) => Promise.all(fields.map(async (_, i) => kept &&
   (!kept[i]?.url || (await fetch(kept[i].url, { method: "HEAD" })).ok) ? kept[i] : { __type__: "update" }))"""
-
 Updates = dict[Any, Any]
 Show = Callable[[jobs.Snapshot], Updates]
 
@@ -87,14 +87,14 @@ class Frame:
 
     def draw_model(self) -> None:
         self.model.render()
-        self.model.change(_noted, [self.model, gr.State(self.task)], [self.model, self.status], **WATCHING)
+        asked = [self.model, gr.State(self.task), self.status]
+        self.model.change(_noted, asked, [self.model, self.status], **WATCHING)
 
     def start(self, owner: str | None, before: str | None, show: Show, **values: Any) -> Iterator[Updates]:
         """Starts a job in place of this tab's job `before`, and follows it: the handler of a Run button."""
         owner = new_owner(owner)  # may be clicked before the page has made one
-        _stop(owner, before)
         try:
-            job_id = jobs.start(owner, self.task, **values)
+            job_id = jobs.start(owner, self.task, instead=before, **values)
         except UserError as error:
             yield self.idle(error.sentence())
             return
@@ -137,13 +137,15 @@ class Frame:
         outputs: list[Any],
         fields: list[Any] | None = None,
     ) -> None:
-        """Runs `handler(owner, job, *values)` on each trigger and after an example is `filled` in; Stop ends it. After a
+        """Runs `handler(owner, job, *values)` on each trigger and after an example is `filled` in, in place of what runs; Stop ends it. After a
         reload the `fields` come back as they were then, or else all values."""
         self.fields = values if fields is None else fields
         what = (handler, [self.owner, self.job, *values], [*self.outputs, *outputs])
-        for listen in (partial(gr.on, triggers), filled.then):
-            listen(*what, **WATCHING)
-            listen(None, self.fields, self.kept, js=KEEP, **QUIET)
+        for listen, mode in ((partial(gr.on, triggers), "once"), (filled.then, "multiple")):
+            listen(
+                None, self.fields, self.kept, js=KEEP, **QUIET
+            )  # before the run: Gradio waits for what stands before
+            listen(*what, trigger_mode=mode, **WATCHING)
         self.stop.click(_stop, [self.owner, self.job], None, **WATCHING)
 
 
@@ -172,10 +174,12 @@ def forget(owner: str | None, job: str | None) -> None:
         jobs.forget(job or "", owner or "")
 
 
-def _noted(model: str, task: str) -> tuple[Any, Any]:
-    """What is to know of the chosen model; in the status line, why a name that was typed in can't be used."""
+def _noted(model: str, task: str, said: str) -> tuple[Any, Any]:
+    """What is to know of the chosen model; in the status line, why a name that was typed in can't be used, until another one
+    is chosen."""
     try:
-        return gr.update(info=_note(catalog.find(task, model))), gr.skip()
+        noted = gr.update(info=_note(catalog.find(task, model)))
+        return noted, idle() if 'role="alert"' in said else gr.skip()
     except UserError as error:
         return gr.update(info=text("page.model_typed")), alert(error.sentence())
 
@@ -339,7 +343,7 @@ def made(result: Result | None, photo: str | None = None) -> str:
 
 
 def percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share >= 0.1 or share == 0 else f"{100 * share:.1f} %"
+    return f"{100 * share:.0f} %" if share >= 0.0995 or share == 0 else f"{100 * share:.1f} %"
 
 
 def bar(name: str, share: float) -> str:
@@ -371,4 +375,6 @@ def word_by_word(written: tuple[Word, ...]) -> str:
 
 
 def _or_else(word: Word) -> str:
-    return f"{text('page.or_else')} " + ", ".join(f"{other} {percent(share)}" for other, share in word.others)
+    """The other candidates; of hardly likely ones no share, which the word's own, as it is calibrated, would not add up with."""
+    named = (f"{other} {percent(share)}" if share >= SCARCELY else other for other, share in word.others)
+    return f"{text('page.or_else')} " + ", ".join(named)

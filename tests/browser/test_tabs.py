@@ -87,6 +87,38 @@ def test_a_new_talk_ends_the_answer_that_is_being_written(visit: Visit) -> None:
     expect(page.locator("#ask-result .message-row")).to_have_count(0)
 
 
+def test_of_two_examples_the_last_one_is_shown(page: Page) -> None:
+    choose(page, "Generate")
+    examples = page.locator("#generate-examples .gallery-item")
+    examples.nth(0).click()
+    expect(page.locator("#generate-status")).to_contain_text("step")
+    examples.nth(3).click()
+    drawn = page.locator("#generate-result img").first
+    expect(drawn).to_have_attribute("alt", re.compile(f"{text('generate.examples.star').split()[-1]}$"))
+    finished(page, "Generate")
+    expect(page.locator("#generate-prompt textarea")).to_have_value(text("generate.examples.star"))
+
+
+def test_what_is_typed_after_a_question_stays(page: Page) -> None:
+    run_example(page, "Ask", 0)
+    question = page.get_by_label(text("ask.question"))
+    question.fill("Is there a cat?")
+    page.keyboard.press("Enter")
+    question.press_sequentially("Is it day?", delay=5)
+    expect(page.locator("#ask-result .message-row")).to_have_count(4)
+    finished(page, "Ask")
+    expect(question).to_have_value("Is it day?")
+
+
+def test_an_error_about_a_model_goes_once_another_is_chosen(page: Page) -> None:
+    choose(page, "Caption")
+    model = page.locator("#caption-model input")
+    for typed, said in (("../../etc", re.compile("There is no model")), ("quartet-vlm", text("page.result"))):
+        model.fill(typed)
+        model.press("Enter")
+        expect(page.locator("#caption-status")).to_have_text(said)
+
+
 def test_own_labels_run_by_keys_and_are_shown_as_typed(page: Page) -> None:
     run_example(page, "Classify")
     hostile = "<img src=x onerror=alert(1)>"
@@ -180,7 +212,9 @@ def test_a_reload_finds_the_running_job_and_the_finished_one(visit: Visit) -> No
     choose(page, "Generate")
     _many_steps(page)
     prompt = page.locator("#generate-prompt textarea").input_value()
+    page.locator("#generate-prompt textarea").fill("typed meanwhile")
     page.reload()
+    expect(page.locator("#generate-status")).to_contain_text("step")  # in the tab that was open
     choose(page, "Caption")
     expect(page.locator("#caption-result .said")).to_have_text(said)
     expect(page.locator("#caption-photo img")).to_be_visible()

@@ -79,6 +79,15 @@ def test_memory_is_a_number_above_0(capsys: pytest.CaptureFixture[str]) -> None:
     assert "above 0" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("given", "said"), [(["--port", "99999"], "0 to 65535"), (["--port", "-1"], "0 to 65535"), (["--models", "/nowhere"], "no folder /nowhere")]
+)  # fmt: skip
+def test_a_flag_that_can_not_be_is_a_sentence(given: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        app.settings(given)
+    assert said in capsys.readouterr().err
+
+
 def test_a_login_needs_a_name_and_a_password(capsys: pytest.CaptureFixture[str]) -> None:
     assert app.settings(["--auth", "ann:a:b"]).auth == ("ann", "a:b")
     for wrong in ("ann", "ann:", ":secret"):
@@ -96,6 +105,8 @@ def test_a_port_in_use_is_said_in_a_sentence(monkeypatch: pytest.MonkeyPatch) ->
         port = taken.getsockname()[1]
         with pytest.raises(SystemExit, match=f"port {port} .*--port {port + 1}"):
             app.main(["--port", str(port), "--no-warm"])
+    with pytest.raises(SystemExit, match=r"no address 192\.0\.2\.1"):
+        app.main(["--host", "192.0.2.1", "--port", str(port), "--no-warm"])
 
 
 def test_a_variable_stands_for_each_flag_and_the_flag_wins(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ import PIL.ImageOps
 import pytest
 
 import pipelines
-from pipelines import catalog, device, known
+from pipelines import catalog, device, inputs, known
 from pipelines.errors import UserError, text
 from pipelines.results import Answer, Caption, Partial, Pictures, Progress
 
@@ -140,14 +140,22 @@ def test_a_text_or_photo_by_itself_has_one_embedding_and_none_is_a_sentence() ->
 
 def test_labels_that_can_not_be_read_or_told_apart_are_said() -> None:
     run, name = pipelines.task("classify").run, catalog.find("classify").name
-    assert run(CAT, ["a cat", "狗"]).notes == (text("notes.foreign", model=name, words="狗"),)
+    assert run(CAT, ["a cat", "宇宙"]).notes == (text("notes.foreign", model=name, words="宇宙"),)
+    assert run(CAT, ["a dog", "猫"]).notes == (text("notes.labels_read", labels="猫 → cat"),)
+    assert run(CAT, ["狗", "猫"]).top(1)[0].label == "猫"
+    assert run(CAT, ["🐱", "a cat"]).notes == (text("notes.foreign", model=name, words="🐱"),)
+    long = "a very " + "large and old " * 12 + "cat"
+    assert text("notes.label_cut", label=inputs.short(long)) in run(CAT, [long, "a dog"]).notes
     assert run(CAT, ["Cat", "cat", "a dog"]).notes == (text("notes.labels_alike", labels="Cat, cat"),)
     assert run(CAT, ["a cat", "a café", "a dog"]).notes == ()
 
 
 def test_a_question_in_a_script_that_the_model_does_not_read_is_said() -> None:
-    asked, name = "这是什么动物？", catalog.find("ask").name
-    assert pipelines.task("ask").run(CAT, asked).notes == (text("notes.foreign", model=name, words=asked),)
+    asked, name, run = "宇宙有多大？", catalog.find("ask").name, pipelines.task("ask").run
+    assert run(CAT, asked).notes == (text("notes.foreign", model=name, words=asked),)
+    found, plain = run(CAT, "这是什么动物？", history=[("有狗吗？", "no")]), "what animal is this?"
+    assert found.notes == (text("notes.question_read", question=plain),)
+    assert found.text == run(CAT, plain, history=[("is there a dog?", "no")]).text == "cat"
 
 
 def test_a_device_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

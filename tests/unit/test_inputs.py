@@ -282,6 +282,9 @@ def test_eight_threads_decode_at_once() -> None:
         (("a", ""), ("a",)),
         ("cat,\ndog,\n,", ("cat", "dog")),
         (["e\u0301"], ("é",)),
+        ('["cat", "dog"]', ("cat", "dog")),
+        ("1. cat\n2) dog\n- bird\n• 3 apples\n'rock 'n' roll'", ("cat", "dog", "bird", "3 apples", "rock 'n' roll")),
+        (["'cat'"], ("'cat'",)),
     ],
 )
 def test_labels(given: Any, expected: tuple[str, ...]) -> None:

@@ -1,0 +1,139 @@
+"""Chinese labels and questions in plain English, as far as a list of words and the common ways to ask reach.
+
+For models that read English only. What is not wholly understood stays as it is: no model is given half of it."""
+
+import functools
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from pipelines.chinese import MEASURES, PLACES, english
+
+WORDS = Path(__file__).parent.parent / "assets" / "words" / "zh.txt"
+HAN = re.compile("[\u3400-\u9fff]")
+SAID = {"yes": "是", "no": "不是", "nothing": "没有", "left": "左", "right": "右"}  # answers that are no things
+SOMEBODY = {
+    "它": "it",
+    "他": "the man",
+    "她": "the woman",
+    "他们": "the people",
+    "地": "the ground",
+    "地面": "the ground",
+}
+FILLING = re.compile(
+    "[\\s，。、！？,.!?~～]|请问|这个|那个|(?:在|这张|这幅)?(?:照片|图片|图|画面|相片)(?:里面|中|里|上)的?|(?<=[么吗里儿样少])[呢啊呀](?=[？?。！!]*$)"
+)
+_N, _HOW_MANY, _WHERE, _WHAT = "(?P<n>.+?)", f"(?:几|多少)[{MEASURES}位名群]?", "(?:哪里|哪儿|什么地方)", "(?:什么|啥)"
+# How people ask, the narrower ways first. {a}: the thing as in "a cat", {the}: "the cat", {many}: "cats".
+ASKED = [
+    (f"[这那]?[是有]些?{_WHAT}(?:东西)?|东西是{_WHAT}", "what is this?"),
+    (f"你?能?看[到见]了?{_WHAT}", "what do you see?"),
+    (f"[这那]?[是有]{_WHAT}动物", "what animal is this?"),
+    (f"[这它]?是{_WHAT}颜色的?", "what color is it?"),
+    (f"这?是?在?{_WHERE}", "where is this?"),
+    ("[这那他她人]是谁", "who is this?"),
+    ("这?是?在?(?:室内还是(?:室外|户外)|室外还是室内)", "is it indoors or outdoors?"),
+    ("现?在?是?(?:白天还是(?:晚上|黑夜|夜晚|夜里)|(?:晚上|夜晚)还是白天)", "is it day or night?"),
+    ("[这他她]?是男[人的生]?还是女[人的生]?", "is this a man or a woman?"),
+    ("天气(?:怎么样|怎样|如何|好吗)", "what is the weather like?"),
+    (f"(?:现在|这)?是{_WHAT}季节", "what season is it?"),
+    ("有没有人|有人[吗么]", "are there any people?"),
+    (f"(?:一共|总共)?有{_HOW_MANY}{_N}|{_N.replace('<n>', '<m>')}有{_HOW_MANY}", "how many {many} are there?"),
+    (f"有没有{_N}|有{_N.replace('<n>', '<m>')}[吗么]", "is there {a}?"),
+    (f"[这那它他她]?是(?:一?[{MEASURES}位])?{_N}[吗么]|[这那它他她]是不是{_N.replace('<n>', '<m>')}", "is this {a}?"),
+    (f"{_N}(?:的颜色)?是{_WHAT}(?:颜色)?的?", "what color is {the}?"),
+    (f"{_N}(?:正)?在[做干](?:什么|啥|嘛)", "what is {the} doing?"),
+    (f"{_N}在{_WHERE}", "where is {the}?"),
+    (f"{_N}(?:身上)?[穿戴][着了]?(?:的是)?什么(?:衣服)?", "what is {the} wearing?"),
+    (f"{_N}(?:手里)?[拿举抱][着了]?(?:的是)?{_WHAT}", "what is {the} holding?"),
+    (f"{_N}上面?有{_WHAT}", "what is on {the}?"),
+    (f"{_N}里面?有{_WHAT}", "what is in {the}?"),
+    (f"{_N}的?(?P<place>[左右上下])[边面方侧][是有]{_WHAT}", "what is {place} {the}?"),
+]  # fmt: skip
+
+
+class _Words(NamedTuple):
+    """One and several of each thing in English by its Chinese names, what has no plural, and Chinese names by the English."""
+
+    names: dict[str, tuple[str, str]]
+    uncounted: set[str]
+    back: dict[str, str]
+
+
+@functools.cache
+def _words() -> _Words:
+    found = _Words({}, set(), dict(SAID))
+    for line in WORDS.read_text("utf-8").splitlines():
+        said, _, plain = line.partition(" = ")
+        if line.startswith("#"):
+            continue
+        one, _, many = plain.partition(" / ")
+        if many == "-":
+            found.uncounted.add(one)
+        many = one if many == "-" else many or _plural(one)
+        for name in said.split():
+            found.names[name] = one, many
+            for form in (one, many):
+                found.back.setdefault(form, name)
+    return found
+
+
+def _plural(word: str) -> str:
+    if re.search("(?:[sx]|[cs]h)$", word):
+        return f"{word}es"
+    return f"{word[:-1]}ies" if re.search("[^aeiou]y$", word) else f"{word}s"
+
+
+def label(said: str) -> str:
+    """A label in English without an article ("red car"), or as it is."""
+    return re.sub("^an? ", "", _thing(said)) or said
+
+
+def question(said: str) -> str:
+    """A question in English, or as it is."""
+    bare = FILLING.sub("", said)
+    if HAN.search(said):
+        for pattern, asked in ASKED:
+            if (found := re.fullmatch(pattern, bare)) and (plain := _filled(asked, found.groupdict())):
+                return plain
+    return said
+
+
+def back(answer: str) -> str:
+    """The Chinese for an English answer that is one word of the list; "" for any other."""
+    return _words().back.get(answer.lower().strip(" ."), "")
+
+
+def _filled(asked: str, found: dict[str, str | None]) -> str:
+    """The question with what it is about, "" where that is not understood."""
+    if "{" not in asked:
+        return asked
+    name = found.get("n") or found.get("m") or ""
+    thing = _thing(name)
+    if not thing and name not in SOMEBODY:
+        return ""
+    one = re.sub("^an? ", "", thing)
+    return asked.format(
+        a=thing,
+        the=SOMEBODY.get(name) or f"the {one}",
+        many=_many(one),
+        place=PLACES.get(found.get("place") or "", ""),
+    )
+
+
+def _many(one: str) -> str:
+    """Several of a thing: "red cars"."""
+    plurals = dict(_words().names.values())
+    before, _, last = one.rpartition(" ")
+    return plurals.get(one) or f"{before} {plurals.get(last, _plural(last))}".strip()
+
+
+def _thing(said: str) -> str:
+    """Chinese words for a thing, or for some, in English with an article; "" where they are not understood."""
+    if not HAN.search(said):
+        return ""
+    plain = english(said, _words().names)
+    if HAN.search(plain):
+        return ""
+    uncounted = "|".join(map(re.escape, _words().uncounted))
+    return re.sub(rf"\ban? ((?:\w+ )?(?:{uncounted}))\b", r"\1", plain)
