@@ -117,7 +117,9 @@ def _ours(host: str) -> bool:
 def main(arguments: Sequence[str] | None = None) -> None:
     chosen = settings(arguments)
     if not _ours(chosen.host):
-        raise SystemExit(f"This machine has no address {chosen.host}. Leave --host out.")
+        raise SystemExit(
+            f"This machine has no address {chosen.host}. Leave --host (QUARTET_HOST) out, or give it 127.0.0.1."
+        )
     for name, value in vars(chosen).items():  # the pipelines read their settings from the environment
         if value not in (None, False) and name not in ("host", "port", "share", "auth"):
             os.environ[f"QUARTET_{name.upper()}"] = str(value)

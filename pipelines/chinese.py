@@ -1,4 +1,5 @@
-"""A Chinese prompt in the plain English that a small model has learned: number, colour, thing, place and ground."""
+"""A Chinese prompt, or the Chinese words of one, in the plain English that a small model has learned: number, colour, thing,
+place and ground."""
 
 import re
 
@@ -16,14 +17,18 @@ PLACES = {"左": "to the left of", "右": "to the right of", "上": "above", "�
 _COLOUR = "|".join(sorted(COLOURS, key=len, reverse=True))
 _SIDE = "(左|右|上|下)(?:边|邊|面|方|侧|側)?"
 _ABOUT = re.compile(r"[\s，。、！？,.!?“”]|的?(?:图片|照片|贴纸)$|可爱的?|漂亮的?|美丽的?|[吗嗎吧呢][？?。！!]*$")
-_DRAW = re.compile("^(?:请|請|我想要?|我要|能不能|能|可不可以|可以|你|帮我|幫我|给我|給我)*[画畫](?:一下)?")
+_DRAW = re.compile(
+    "^(?:请|請|我想要?|我要|能不能|能|可不可以|可以|你|帮我|幫我|给我|給我)*(?:[画畫](?:一下)?(?!板)|(?<=要))"
+)
 _GROUND = re.compile(rf"在?(?:(浅|淡)?({_COLOUR})色?)的?背景(?:上|中|里|裡)?的?")
 _PHRASE = re.compile(rf"(\d{{1,2}}|[{''.join(NUMBERS)}]?)([{MEASURES}]?)(?:({_COLOUR})色?的?)?(.+)")
 _PLACED = re.compile(rf"(.+?)在(.+?)的?{_SIDE}")
 _THERE = re.compile(rf"(.+?)的?{_SIDE}(?:是|有)(.+)")
 _BEFORE = re.compile(rf"([{''.join(NUMBERS)}]?)[{MEASURES}]?(?:({_COLOUR})色?的?)?")
-_HAN = re.compile("[\u3400-\u9fff]+")
-_COUNTED = re.compile(rf"\b(?:an?|the|{'|'.join(WORDS[2:])}|{'|'.join({*COLOURS.values()})})\s*$", re.IGNORECASE)
+HAN = re.compile("[\u3400-\u9fff]+")
+_JOINING = re.compile(
+    r"(?:^|[^a-z\s]|\b(?:and|or|of|with|in|on|to|by|near|at|above|below|under|over|beside|behind))\s*$", re.IGNORECASE
+)
 _BESIDE = re.compile("和|与|與|跟|旁边是|旁边有")
 
 
@@ -49,29 +54,31 @@ def english(prompt: str, names: dict[str, tuple[str, str]]) -> str:
         return f" {place} ".join(things) + behind
     asked = _DRAW.sub("", prompt)  # "画猫"; but "画笔" is a thing
     said = english(asked, names) if asked != prompt else asked
-    if said == asked and re.search("[a-z]", asked, re.IGNORECASE):
+    if said == asked and HAN.search(asked) and re.search("[a-z]", asked, re.IGNORECASE):
         said = _mixed(asked, names)
     return said if said != asked else prompt
 
 
 def _mixed(prompt: str, names: dict[str, tuple[str, str]]) -> str:
     """A prompt in English with Chinese words in it: "一只red apple" is "a red apple"."""
+    plurals = dict(names.values())
 
     def plain(found: re.Match[str]) -> str:
-        if before := _BEFORE.fullmatch(found[0]):
-            number, colour = before.groups()
-            count = WORDS[NUMBERS[number]] if number else ""
-            return f" {count} {COLOURS.get(colour or '', '')} "
+        before = prompt[: found.start()]
+        if about := _BEFORE.fullmatch(found[0]):
+            number, colour = about.groups()
+            return f" {WORDS[NUMBERS[number]] if number else ''} {COLOURS.get(colour or '', '')} "
         said = english(found[0], names)
-        return (
-            " "
-            + (said.removeprefix("a ").removeprefix("an ") if _COUNTED.search(prompt[: found.start()]) else said)
-            + " "
-        )
+        if not _JOINING.search(before):  # "a red 苹果"
+            said = re.sub("^an? ", "", said)
+            if before.split()[-1].lower() in WORDS[2:]:
+                said = plurals.get(said, said)
+        return f" {said} "
 
-    said = " ".join(_HAN.sub(plain, prompt).split())
-    said = re.sub(r"\ba (?=[aeiou])", "an ", said)
-    return prompt if _HAN.search(said) else said
+    said = " ".join(HAN.sub(plain, prompt).split())
+    if HAN.search(said):
+        return prompt
+    return re.sub(r"\b(?:an? )+(?=(\w+))", lambda one: article(one[1].lower())[: -len(one[1])], said)
 
 
 def _thing(said: str, names: dict[str, tuple[str, str]]) -> str:
@@ -90,8 +97,8 @@ def _thing(said: str, names: dict[str, tuple[str, str]]) -> str:
     if (small := name.lstrip("小大")) != name:
         if name not in names and small not in names:
             return _thing(f"{number}{measure}{small}", names)  # "小白兔"
-        if name not in names or names[name][0].endswith(f" {names.get(small, name)[0]}"):  # a "whole cat" is a cat
-            name = small
+        if small in names and (name not in names or names[name][0].endswith(f" {names[small][0]}")):
+            name = small  # a "whole cat" is a cat
     if name not in names:
         return ""
     count = int(number) if number.isdigit() else NUMBERS[number]

@@ -24,7 +24,7 @@ from pipelines.results import Classification, Progress, last
 BATCH = 64  # texts encoded between two signs of life
 THUMBNAIL = 48  # pixels of the longer side
 MEMO = 20_000  # label embeddings kept with a model
-ALIKE = 5  # labels that a note quotes
+LONG = 24  # characters of a label that no model's context is too short for
 NEUTRAL = "something"  # a label that is true of any photo
 ARTICLE = re.compile(r"\b(a|an|the) \{\}", re.IGNORECASE)
 DETERMINED = re.compile(r"(a|an|the|some|no|two|three|four|five|many|several|my|his|her) ", re.IGNORECASE)
@@ -54,7 +54,7 @@ def stream(
     with runtime.lend(row) as loaded:
         said = [glossary.label(name) for name in names] if row.languages == ("en",) else names
         texts = yield from label_embeddings(loaded, said, wanted)  # [n, d]
-        notes = (*notes, *_unread(loaded, names, said), *inputs.remarks(picture))
+        notes = (*notes, *_unread(loaded, names, said, wanted), *inputs.remarks(picture))
         yield Progress("looking")
         vector = _photo_embedding(loaded, picture)  # [d]
         cosine = texts @ vector  # [n]
@@ -181,24 +181,24 @@ def label_embeddings(
     return found
 
 
-def _unread(loaded: Loaded, labels: Sequence[str], said: Sequence[str]) -> Iterator[str]:
+def _unread(loaded: Loaded, labels: Sequence[str], said: Sequence[str], templates: tuple[str, ...]) -> Iterator[str]:
     """Notes on labels that the model reads in other words, as they are `said` to it, can't read, or can't tell apart."""
     if other := [f"{inputs.short(label)} → {one}" for label, one in zip(labels, said, strict=True) if label != one]:
-        yield text("notes.labels_read", labels=", ".join([*other[:ALIKE], *["…"] * (len(other) > ALIKE)]))
+        yield text("notes.labels_read", labels=inputs.few(other))
     if strange := foreign(loaded.row, *said):
         yield text("notes.foreign", model=loaded.row.name, words=inputs.short(", ".join(strange)))
     alike: dict[bytes, list[str]] = {}
-    longer = loaded.tokenizer(
-        [f"{label} {NEUTRAL}" for label in said]
-    )  # of which nothing is seen behind a label too long
-    for label, tokens, more in zip(labels, loaded.tokenizer([*said]), longer, strict=True):
+    template = max(templates, key=len)
+    for label, one, tokens in zip(labels, said, loaded.tokenizer([*said]), strict=True):
         alike.setdefault(tokens.numpy().tobytes(), []).append(label)
-        if tokens.equal(more):
-            yield text("notes.label_cut", label=inputs.short(label))
+        less = one.rpartition(" ")[0]
+        if len(one) > LONG and less:
+            whole, rest = loaded.tokenizer([filled(template, one), filled(template, less)])
+            if whole.equal(rest):  # its last word is not seen
+                yield text("notes.label_cut", label=inputs.short(label))
     for same in alike.values():
         if len(same) > 1 and not {*same} <= {*strange}:
-            more_of_them = ["…"] * (len(same) > ALIKE)
-            yield text("notes.labels_alike", labels=", ".join([*map(inputs.short, same[:ALIKE]), *more_of_them]))
+            yield text("notes.labels_alike", labels=inputs.few([*map(inputs.short, same)]))
 
 
 def _independent(

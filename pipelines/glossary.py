@@ -7,28 +7,33 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from pipelines.chinese import MEASURES, PLACES, english
+from pipelines.chinese import COLOURS, HAN, MANY, MEASURES, PLACES, article, english
 
 WORDS = Path(__file__).parent.parent / "assets" / "words" / "zh.txt"
-HAN = re.compile("[\u3400-\u9fff]")
-SAID = {"yes": "是", "no": "不是", "nothing": "没有", "left": "左", "right": "右"}  # answers that are no things
-SOMEBODY = {
-    "它": "it",
-    "他": "the man",
-    "她": "the woman",
-    "他们": "the people",
-    "地": "the ground",
-    "地面": "the ground",
-}
+SAID = {
+    "yes": "是",
+    "no": "否",
+    "nothing": "没有",
+    "left": "左",
+    "right": "右",
+    "orange": "橙色、橙子",
+}  # answers, before things
+SOMEBODY = {  # what stands for whom or what, and whether that is several
+    "它": ("it", False), "他": ("the man", False), "她": ("the woman", False), "他们": ("the people", True), "这些人": ("the people", True),
+    "地": ("the ground", False), "地面": ("the ground", False),
+}  # fmt: skip
 FILLING = re.compile(
-    "[\\s，。、！？,.!?~～]|请问|这个|那个|(?:在|这张|这幅)?(?:照片|图片|图|画面|相片)(?:里面|中|里|上)的?|(?<=[么吗里儿样少])[呢啊呀](?=[？?。！!]*$)"
+    r"[\s，。、！？,.!?~～]|请问|(?:在|这张|这幅|这个)?(?:照片|图片|图|画面|相片)(?:里面|中|里|上)的?"
+    f"|[这那][{MEASURES}](?=[\u3400-\u9fff])|(?<=[么吗里儿样少])[呢啊呀](?=[？?。！!]*$)"
 )
-_N, _HOW_MANY, _WHERE, _WHAT = "(?P<n>.+?)", f"(?:几|多少)[{MEASURES}位名群]?", "(?:哪里|哪儿|什么地方)", "(?:什么|啥)"
-# How people ask, the narrower ways first. {a}: the thing as in "a cat", {the}: "the cat", {many}: "cats".
+_N, _M, _WHAT, _WHERE = "(?P<n>.+?)", "(?P<m>.+?)", "(?:什么|啥)", "(?:哪里|哪儿|哪|什么地方)"
+_HOW_MANY = f"(?:几|多少)[{MEASURES}位名群]?"
+# How people ask, the narrower ways first. {a}: the thing as in "a cat", {the}: "the cat", {many}: "cats"; {is} and {this}
+# as it wants them.
 ASKED = [
-    (f"[这那]?[是有]些?{_WHAT}(?:东西)?|东西是{_WHAT}", "what is this?"),
+    (f"[这那它]?[是有]些?{_WHAT}(?:东西)?|(?:东西|这)是{_WHAT}", "what is this?"),
     (f"你?能?看[到见]了?{_WHAT}", "what do you see?"),
-    (f"[这那]?[是有]{_WHAT}动物", "what animal is this?"),
+    (f"[这那]?[是有]{_WHAT}动物|动物是{_WHAT}", "what animal is this?"),
     (f"[这它]?是{_WHAT}颜色的?", "what color is it?"),
     (f"这?是?在?{_WHERE}", "where is this?"),
     ("[这那他她人]是谁", "who is this?"),
@@ -38,14 +43,16 @@ ASKED = [
     ("天气(?:怎么样|怎样|如何|好吗)", "what is the weather like?"),
     (f"(?:现在|这)?是{_WHAT}季节", "what season is it?"),
     ("有没有人|有人[吗么]", "are there any people?"),
-    (f"(?:一共|总共)?有{_HOW_MANY}{_N}|{_N.replace('<n>', '<m>')}有{_HOW_MANY}", "how many {many} are there?"),
-    (f"有没有{_N}|有{_N.replace('<n>', '<m>')}[吗么]", "is there {a}?"),
-    (f"[这那它他她]?是(?:一?[{MEASURES}位])?{_N}[吗么]|[这那它他她]是不是{_N.replace('<n>', '<m>')}", "is this {a}?"),
-    (f"{_N}(?:的颜色)?是{_WHAT}(?:颜色)?的?", "what color is {the}?"),
-    (f"{_N}(?:正)?在[做干](?:什么|啥|嘛)", "what is {the} doing?"),
-    (f"{_N}在{_WHERE}", "where is {the}?"),
-    (f"{_N}(?:身上)?[穿戴][着了]?(?:的是)?什么(?:衣服)?", "what is {the} wearing?"),
-    (f"{_N}(?:手里)?[拿举抱][着了]?(?:的是)?{_WHAT}", "what is {the} holding?"),
+    (f"左[边面][是有]{_WHAT}", "what is on the left?"),
+    (f"右[边面][是有]{_WHAT}", "what is on the right?"),
+    (f"(?:一共|总共)?有{_HOW_MANY}{_N}|{_M}有{_HOW_MANY}", "how many {many} are there?"),
+    (f"有没有{_N}|有{_M}[吗么]", "{is} there {a}?"),
+    (f"[这那它他她]?是(?:一?[{MEASURES}位])?{_N}[吗么]|[这那它他她]是不是{_M}", "{this} {a}?"),
+    (f"{_N}(?:的颜色是{_WHAT}(?:颜色)?|是{_WHAT}颜色)的?", "what color {is} {the}?"),
+    (f"{_N}(?:正)?在[做干](?:什么|啥|嘛)", "what {is} {the} doing?"),
+    (f"{_N}在{_WHERE}", "where {is} {the}?"),
+    (f"{_N}(?:身上)?[穿戴][着了]?(?:的是)?什么(?:衣服)?", "what {is} {the} wearing?"),
+    (f"{_N}(?:手里)?[拿举抱][着了]?(?:的是)?{_WHAT}", "what {is} {the} holding?"),
     (f"{_N}上面?有{_WHAT}", "what is on {the}?"),
     (f"{_N}里面?有{_WHAT}", "what is in {the}?"),
     (f"{_N}的?(?P<place>[左右上下])[边面方侧][是有]{_WHAT}", "what is {place} {the}?"),
@@ -53,7 +60,8 @@ ASKED = [
 
 
 class _Words(NamedTuple):
-    """One and several of each thing in English by its Chinese names, what has no plural, and Chinese names by the English."""
+    """Of the list: one and several of a thing in English by its Chinese names; which have no plural; and back, a Chinese name
+    by the English."""
 
     names: dict[str, tuple[str, str]]
     uncounted: set[str]
@@ -62,7 +70,9 @@ class _Words(NamedTuple):
 
 @functools.cache
 def _words() -> _Words:
-    found = _Words({}, set(), dict(SAID))
+    found = _Words(
+        {}, set(), {plain: f"{colour}色" for colour, plain in reversed(COLOURS.items()) if len(colour) == 1} | SAID
+    )
     for line in WORDS.read_text("utf-8").splitlines():
         said, _, plain = line.partition(" = ")
         if line.startswith("#"):
@@ -91,10 +101,10 @@ def label(said: str) -> str:
 
 def question(said: str) -> str:
     """A question in English, or as it is."""
-    bare = FILLING.sub("", said)
     if HAN.search(said):
         for pattern, asked in ASKED:
-            if (found := re.fullmatch(pattern, bare)) and (plain := _filled(asked, found.groupdict())):
+            found = re.fullmatch(pattern, FILLING.sub("", said))
+            if found and (plain := _filled(asked, found.groupdict())):
                 return plain
     return said
 
@@ -105,35 +115,34 @@ def back(answer: str) -> str:
 
 
 def _filled(asked: str, found: dict[str, str | None]) -> str:
-    """The question with what it is about, "" where that is not understood."""
+    """The question about one thing, perhaps of a colour; "" where it is about anything else."""
     if "{" not in asked:
         return asked
-    name = found.get("n") or found.get("m") or ""
-    thing = _thing(name)
-    if not thing and name not in SOMEBODY:
-        return ""
-    one = re.sub("^an? ", "", thing)
-    return asked.format(
-        a=thing,
-        the=SOMEBODY.get(name) or f"the {one}",
-        many=_many(one),
-        place=PLACES.get(found.get("place") or "", ""),
-    )
-
-
-def _many(one: str) -> str:
-    """Several of a thing: "red cars"."""
-    plurals = dict(_words().names.values())
-    before, _, last = one.rpartition(" ")
-    return plurals.get(one) or f"{before} {plurals.get(last, _plural(last))}".strip()
+    words, name = _words(), found.get("n") or found.get("m") or ""
+    plurals = dict(words.names.values())
+    one = label(name)
+    colour, _, thing = one.rpartition(" ")
+    if one not in plurals and (thing not in plurals or colour not in COLOURS.values()):
+        if name not in SOMEBODY or "{a}" in asked or "{many}" in asked:
+            return ""
+        the, several = SOMEBODY[name]
+        counted = False
+    else:
+        thing = one if one in plurals else thing
+        counted = thing not in words.uncounted
+        the, several = f"the {one}", not counted and thing.endswith("s") and thing != "grass"
+    if "{many}" in asked and not (counted or several):
+        return ""  # how much
+    many = one.removesuffix(thing) + plurals.get(thing, "")
+    place = PLACES.get(found.get("place") or "", "")
+    verb, this = ("are", "are these") if several else ("is", "is this")
+    return asked.format(a=article(one) if counted else one, the=the, many=many, place=place, this=this, **{"is": verb})
 
 
 def _thing(said: str) -> str:
     """Chinese words for a thing, or for some, in English with an article; "" where they are not understood."""
-    if not HAN.search(said):
+    names, uncounted = _words().names, "|".join(map(re.escape, _words().uncounted))
+    if not HAN.search(said) or MANY.search(said) or (re.search("[a-z]|^0", said, re.IGNORECASE) and said not in names):
         return ""
-    plain = english(said, _words().names)
-    if HAN.search(plain):
-        return ""
-    uncounted = "|".join(map(re.escape, _words().uncounted))
-    return re.sub(rf"\ban? ((?:\w+ )?(?:{uncounted}))\b", r"\1", plain)
+    plain = english(said, names)
+    return "" if HAN.search(plain) else re.sub(rf"\ban? ((?:\w+ )?(?:{uncounted}))\b", r"\1", plain)

@@ -5,7 +5,7 @@ import math
 import re
 import secrets
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from io import BytesIO
 from numbers import Real
 from pathlib import Path
@@ -322,3 +322,8 @@ def _field(name: str) -> str:
 def short(value: str, most: int = 40) -> str:
     """A text that a sentence can quote."""
     return value if len(value) <= most else value[: most - 1] + "…"
+
+
+def few(values: Sequence[str], most: int = 5) -> str:
+    """Several texts as a sentence can quote them: the first ones."""
+    return ", ".join([*values[:most], *["…"] * (len(values) > most)])

@@ -26,6 +26,7 @@ SHADES = {
     for shade in shades.split()
 }  # fmt: skip
 SHADE = re.compile(rf"\b(an? )?({'|'.join(SHADES)}) (?=([^\W\d]+))", re.IGNORECASE)
+COUNTS = ("one", *WORDS[2:5])
 NEAR = 0.5  # … and from which on it is worth drawing in its stead
 # What stands before a colour, and after one that is a thing: "a cat in orange", "an orange to the left of a cat".
 COLOURED = re.compile(r"\b(?:and|are|in|is|or)\s+$", re.IGNORECASE)
@@ -170,10 +171,15 @@ class Known:
         """A prompt with the colours that the model has learned in place of shades of them: "a gold car"."""
 
         def colour(found: re.Match[str]) -> str:
-            if f"{found[2]} {found[3]}".lower() in self.names:
-                return found[0]
-            said = SHADES[found[2].lower()]
-            return (article(said) if found[1] else said) + " "
+            shade, thing = found[2].lower(), found[3].lower()
+            if AFTER.match(prompt, found.end(2)) or not {
+                f"{shade} {thing}",
+                f"{shade} {thing.removesuffix('s')}",
+            }.isdisjoint(self.names):
+                return found[0]  # "an emerald and a ring", "gold coins"
+            if thing in COLOURS.values():  # "navy blue"
+                return article(thing).removesuffix(thing) if found[1] else ""
+            return (article(SHADES[shade]) if found[1] else SHADES[shade]) + " "
 
         return SHADE.sub(colour, prompt)
 
@@ -181,7 +187,7 @@ class Known:
         """What is Chinese becomes English; then each part of a prompt that is no name becomes the name nearest in meaning to
         it, or to one of its words."""
         said = english(prompt, self.chinese)
-        said = re.sub(r"\b[1-4]\b(?= [^\W\d])", lambda digit: ("one", *WORDS[2:])[int(digit[0]) - 1], said)
+        said = re.sub(r"\b[1-4]\b(?= [^\W\d])", lambda digit: COUNTS[int(digit[0]) - 1], said)
         prompt = said = self.plain(said)
         parts = self.parts(prompt)
         spans = [(start, end) for start, end in parts if prompt[start:end].lower() not in self.learned]

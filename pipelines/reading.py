@@ -23,8 +23,9 @@ STYLE = re.compile(
     r"|trending on \w+|cinematic(?: lighting)?|studio lighting|sharp focus|bokeh|depth of field|oil painting|water ?colou?r(?: painting)?|anime)\b(?: of)?",
     re.IGNORECASE,
 )
-ASKED = re.compile(
-    r"^(?:please |(?:can|could|will|would) you |i(?:'d| would)? (?:want|like)(?: you)? (?:to )?)+(?:draw |paint |make |create |generate |show )?(?:me )?",
+ASKED = re.compile(  # "can you draw me a cat?"
+    r"^(?:(?:please|(?:can|could|will|would) you|i(?:'d like| would like| want| need)(?: you)?(?: to)?) )*"
+    r"(?:(?:draw|paint|make|create|generate|show|give|see|have)(?: me)? )?(?=(?:an?|the|some|one|two|three|four|\d+) )",
     re.IGNORECASE,
 )
 PLACED = re.compile(
@@ -41,10 +42,10 @@ def read(loaded: Loaded, prompt: str) -> tuple[str, list[str]]:
     """The prompt in the words that a small model has learned, and notes on what is different."""
     if not loaded.learned:
         return prompt, [*_cut(loaded, prompt)]
-    notes, prompt = [], ASKED.sub("", prompt) or prompt
+    notes, prompt = [], ASKED.sub("", prompt)
     for what, pattern in (("denied", DENIED), ("styled", STYLE)):
         left_out = [one[0].strip(",.; ") for one in pattern.finditer(prompt)]
-        rest = re.sub(" +", " ", pattern.sub(" ", prompt)).strip(" ,")
+        rest = re.sub(" +(?=[ ,])", "", pattern.sub(" ", prompt)).strip(" ,")
         if left_out and rest:
             prompt = rest
             notes.append(text(f"notes.{what}", words=inputs.short(", ".join(left_out))))

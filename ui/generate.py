@@ -110,7 +110,8 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
 
     fields = [prompt, negative, seed, steps, guidance, width, height, count, frame.model]
     outputs = [preview, gallery, detail, picture, download]
-    filled = ready.click(lambda index: text(f"generate.examples.{EXAMPLES[index]}"), ready, prompt, **parts.QUIET)
+    filled = ready.click(lambda index: text(f"generate.examples.{EXAMPLES[index]}"), ready, prompt,
+                         trigger_mode="multiple", **parts.QUIET)  # fmt: skip
     frame.listen([frame.run.click, prompt.submit, negative.submit, seed.submit], filled, run, fields, outputs)
     recipe.upload(_restored, recipe, [*fields, frame.status], **parts.QUIET)
     gallery.select(_chosen, gallery, [picture, download], **parts.QUIET)

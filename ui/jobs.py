@@ -55,7 +55,6 @@ class _Job:
     version: int = 0
     stopping: bool = False
     forgotten: bool = False
-    replaced: bool = False  # by another one, which is watched in its stead
     started: float = field(default_factory=time.monotonic)
     ended: float = 0.0
     bytes: int = 0
@@ -70,26 +69,18 @@ class Jobs:
         self._line: list[_Job] = []  # the first one computes
         self._aside: list[_Job] = []  # these fetch, which needs no device
 
-    def start(self, owner: str, task: str, instead: str | None = None, **values: Any) -> str:
-        """Puts `pipelines.task(task).stream(**values)` in line; returns the job's id: secret, 128 bits. Who watches the job
-        `instead` of which this one is sees no more of it.
+    def start(self, owner: str, task: str, **values: Any) -> str:
+        """Puts `pipelines.task(task).stream(**values)` in line; returns the job's id: secret, 128 bits.
 
         Raises `UserError` where the visitor, or all together, have too many unfinished jobs."""
         job = _Job(secrets.token_urlsafe(16), owner, task, values)
         with self._changed:
             self._tidy()
-            unfinished = [*self._line, *self._aside]
-            if (
-                sum(other.owner == owner and not other.forgotten for other in unfinished if other.id != instead)
-                >= PER_OWNER
-            ):
+            unfinished = [other for other in (*self._line, *self._aside) if not other.forgotten]
+            if sum(other.owner == owner for other in unfinished) >= PER_OWNER:
                 raise UserError("too_many_yours", limit=PER_OWNER)
             if len(unfinished) >= IN_ALL:
                 raise UserError("too_many_all", limit=IN_ALL)
-            before = self._jobs.get(instead or "")
-            if before and _same(before.owner, owner):
-                before.replaced = True
-                self._forget(before)
             self._jobs[job.id] = job
             self._line.append(job)
             self._renumber()
@@ -98,7 +89,7 @@ class Jobs:
         return job.id
 
     def watch(self, job_id: str, owner: str) -> Iterator[Snapshot]:
-        """Yields the newest snapshot at every change, the finished one last, or no more once another job is in its place. May be called again, by its owner only.
+        """Yields the newest snapshot at every change, the finished one last. May be called again, by its owner only.
 
         Raises `UserError` where there is no such job, or none any longer."""
         job = self._own(job_id, owner)
@@ -107,8 +98,6 @@ class Jobs:
             with self._changed:
                 self._changed.wait_for(lambda: job.version != seen or job.forgotten)  # noqa: B023 - same lock
                 seen, snapshot = job.version, job.snapshot
-            if job.replaced:
-                return
             if job.forgotten:
                 raise UserError("job_gone")
             yield snapshot
@@ -126,17 +115,14 @@ class Jobs:
         """Stops a job and drops all that is kept of it; who watches it sees no more of it."""
         job = self._own(job_id, owner)
         with self._changed:
-            self._forget(job)
-
-    def _forget(self, job: _Job) -> None:
-        job.stopping = job.forgotten = True
-        self._jobs.pop(job.id, None)
-        self._changed.notify_all()
+            job.stopping = job.forgotten = True
+            self._jobs.pop(job_id, None)
+            self._changed.notify_all()
 
     def _own(self, job_id: str, owner: str) -> _Job:
         with self._changed:
             job = self._jobs.get(job_id)
-        if job is None or not _same(job.owner, owner):
+        if job is None or not secrets.compare_digest(job.owner.encode(), owner.encode()):
             raise UserError("job_gone")
         return job
 
@@ -222,10 +208,6 @@ class Jobs:
                 kept += job.bytes
                 if now - job.ended > KEEP_SECONDS or kept > KEEP_BYTES:
                     del self._jobs[job.id]
-
-
-def _same(owner: str, other: str) -> bool:
-    return secrets.compare_digest(owner.encode(), other.encode())
 
 
 def _finished(event: Progress | Partial | None) -> Pictures | None:

@@ -1,6 +1,7 @@
 // What Gradio has no word for: screen readers are told the page's own language, Ctrl+Enter runs, a picture dropped on the
 // Generate tab restores its settings, example photos have names for those who can't see them, a result is marked once its
-// photo is no longer there, and on a narrow screen the result comes into view when it is asked for.
+// photo is no longer there, on a narrow screen the result comes into view when it is asked for, and a reload comes back to the
+// tab that was open.
 const visible = (selector) => [...document.querySelectorAll(selector)].find((one) => one.offsetParent);
 
 document.addEventListener("keydown", (event) => {
@@ -35,16 +36,15 @@ document.addEventListener("drop", (event) => {
   input.dispatchEvent(new Event("change", { bubbles: true }));
 });
 
-// A reload comes back to the tab that was open, in each window its own.
-let left = sessionStorage.getItem("quartet-tab");
+let openBefore = sessionStorage.getItem("quartet-tab");  // of this window
 addEventListener("pagehide", () => {
   const open = document.querySelector("#tabs [role=tab][aria-selected=true]");
   if (open) sessionStorage.setItem("quartet-tab", open.id);
 });
 
 new MutationObserver(() => {
-  const tab = left && document.getElementById(left);
-  if (tab) { left = null; tab.click(); }
+  const tab = openBefore && document.getElementById(openBefore);
+  if (tab) { openBefore = null; tab.click(); }
   const language = document.querySelector("#header h1")?.lang;  // Gradio takes the browser's
   if (language && document.documentElement.lang !== language) document.documentElement.lang = language;
   for (const image of document.querySelectorAll(".examples button:not([aria-label]) img")) {

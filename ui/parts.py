@@ -93,8 +93,9 @@ class Frame:
     def start(self, owner: str | None, before: str | None, show: Show, **values: Any) -> Iterator[Updates]:
         """Starts a job in place of this tab's job `before`, and follows it: the handler of a Run button."""
         owner = new_owner(owner)  # may be clicked before the page has made one
+        forget(owner, before)
         try:
-            job_id = jobs.start(owner, self.task, instead=before, **values)
+            job_id = jobs.start(owner, self.task, **values)
         except UserError as error:
             yield self.idle(error.sentence())
             return
@@ -137,14 +138,13 @@ class Frame:
         outputs: list[Any],
         fields: list[Any] | None = None,
     ) -> None:
-        """Runs `handler(owner, job, *values)` on each trigger and after an example is `filled` in, in place of what runs; Stop ends it. After a
-        reload the `fields` come back as they were then, or else all values."""
+        """Runs `handler(owner, job, *values)` on each trigger and after an example is `filled` in, even while another one runs;
+        Stop ends it. After a reload the `fields` come back as they were when it began, or else all values."""
         self.fields = values if fields is None else fields
         what = (handler, [self.owner, self.job, *values], [*self.outputs, *outputs])
         for listen, mode in ((partial(gr.on, triggers), "once"), (filled.then, "multiple")):
-            listen(
-                None, self.fields, self.kept, js=KEEP, **QUIET
-            )  # before the run: Gradio waits for what stands before
+            # Kept first: what is listed behind a run waits for its end.
+            listen(None, self.fields, self.kept, js=KEEP, **QUIET)
             listen(*what, trigger_mode=mode, **WATCHING)
         self.stop.click(_stop, [self.owner, self.job], None, **WATCHING)
 
@@ -226,7 +226,7 @@ def photo_examples(frame: Frame, fill: Callable[[int], Any], outputs: list[Any])
         layout="gallery", label=text("page.examples"), samples_per_page=100, elem_id=f"{frame.task}-examples",
         elem_classes="examples",
     )  # fmt: skip
-    return ready.click(fill, ready, outputs, **QUIET)
+    return ready.click(fill, ready, outputs, trigger_mode="multiple", **QUIET)
 
 
 def send_row(task: str) -> dict[str, gr.Button]:
@@ -375,6 +375,6 @@ def word_by_word(written: tuple[Word, ...]) -> str:
 
 
 def _or_else(word: Word) -> str:
-    """The other candidates; of hardly likely ones no share, which the word's own, as it is calibrated, would not add up with."""
+    """The other candidates; the hardly likely ones without their shares, which are not calibrated as the word's own is."""
     named = (f"{other} {percent(share)}" if share >= SCARCELY else other for other, share in word.others)
     return f"{text('page.or_else')} " + ", ".join(named)

@@ -283,7 +283,17 @@ def test_digits_are_numbers_and_what_is_not_wanted_is_left_out() -> None:
 
 @pytest.mark.parametrize(
     ("prompt", "drawn"),
-    [("A gold car", "a yellow car"), ("an emerald car", "a green car"), ("four gold stars", "four gold stars"), ("silver", "silver")],
+    [("Can you draw me a cat?", "a cat?"), ("please paint two cats", "two cats"), ("I would like to see a cat, 4k, red", "a cat, red")],
+)  # fmt: skip
+def test_who_asks_politely_gets_what_is_asked_for(prompt: str, drawn: str) -> None:
+    draw = pipelines.task("generate").run
+    asked, plain = (draw(one, seed=1, steps=1) for one in (prompt, drawn))
+    assert asked.pictures[0].tobytes() == plain.pictures[0].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "drawn"),
+    [("A gold car", "a yellow car"), ("an emerald car", "a green car"), ("four gold stars", "four gold stars"), ("two gold coins", "two gold coins"), ("a navy blue car", "a blue car"), ("an emerald and a ring", "an emerald and a ring"), ("silver", "silver")],
 )  # fmt: skip
 def test_shades_are_drawn_in_the_colour_that_is_known_unless_a_name_has_them(prompt: str, drawn: str) -> None:
     notes = pipelines.task("generate").run(prompt, steps=1).notes

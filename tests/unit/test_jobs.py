@@ -130,19 +130,15 @@ def test_who_watches_a_job_that_is_forgotten_sees_no_more_of_it(task: Task) -> N
     assert task.closed.wait(5) or not task.began.is_set()
 
 
-def test_a_job_in_place_of_another_ends_it_without_a_word_to_its_watcher(task: Task) -> None:
+def test_a_forgotten_job_counts_no_longer_though_its_step_still_runs(task: Task) -> None:
     jobs = Jobs()
     before = [jobs.start("me", "caption") for _ in range(PER_OWNER)]
-    watching = jobs.watch(before[0], "me")
-    next(watching)
-    job = jobs.start("me", "caption", instead=before[0])  # one more than may wait, but one less
-    assert [snapshot.finished for snapshot in watching].count(True) == 0
+    jobs.forget(before[0], "me")
+    job = jobs.start("me", "caption")
     for one in before[1:]:
         jobs.forget(one, "me")
     task.go.set()
     assert [*jobs.watch(job, "me")][-1].result == RESULT
-    kept = jobs.start("you", "caption", instead=job)  # not yours
-    assert [*jobs.watch(job, "me")][-1].result == RESULT and [*jobs.watch(kept, "you")]
 
 
 def test_the_log_names_an_offered_model_and_none_that_a_visitor_wrote(

@@ -35,7 +35,7 @@ from tools.training.scenes import Scene as Seen
 from tools.training.stickers import WAYS, Art, Sampler, Scene, Thing, nearest_paint
 from tools.training.synthetic import colours, counted, dogs, looked_for, salient
 from tools.training.train_brush import around_edges, asked, seams
-from tools.training.train_vlm import CELLS, NOTHING, Look, Looks, encode, pack
+from tools.training.train_vlm import CELLS, NOTHING, Look, Looks, colourless, encode, pack
 
 TOKENIZER = Tokenizer.from_file("assets/models/quartet-vlm/tokenizer.json")
 START = "<assistant>"
@@ -127,6 +127,14 @@ def test_captions_of_a_dog_are_retold_of_another_animal_with_its_article() -> No
     told = [dreams.of_another(one, "elephant") for one in said]
     assert told == ["an elephant runs", "a black elephant and an old elephant", "two elephants"]
     assert not dreams.of_a_dog(["A dog runs .", "a black dog", "a brown animal"])
+
+
+def test_of_a_photo_in_black_and_white_no_colour_is_told() -> None:
+    assert not colourless([("describe the photo", "a dog and a brown cat")]) and colourless(
+        [("how many?", "2"), ("a dog?", "yes")]
+    )
+    assert not colourless([("is there a dog?", "yes"), ("what color is it?", "tan")])
+    assert [features.grey(i) for i in range(features.GREY + 1)].count(True) == 2
 
 
 def test_no_dream_begins_with_a_photo_of_somebody_or_with_one_kept_out(tmp_path: Path) -> None:

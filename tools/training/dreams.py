@@ -2,8 +2,9 @@
 
 What no caption tells of, a zebra or a pizza, is learnt from these: unlike features that are only moved along the classifier's
 weights, what stands above them was computed by the tower itself. The picture is cut and mirrored anew at every step, else
-specks would do. People are none of the classifier's classes, so nothing takes them out of a dream: none begins with a photo of
-somebody, else a figure is learnt to be a thing. Source: Mordvintsev et al., Inceptionism, 2015; Yin et al., Dreaming to Distill (DeepInversion), 2020."""
+specks would do. People are none of the classifier's classes, so nothing takes them out of a dream: none begins with a photo
+of somebody, else a figure is learnt to be a thing. Source: Mordvintsev et al., Inceptionism, 2015; Yin et al., Dreaming to
+Distill (DeepInversion), 2020."""
 
 import json
 import math
@@ -27,6 +28,7 @@ from tools.training.synthetic import SOMEONE, questions, telling, tidy
 COUNT, BATCH = 9000, 16
 STEPS, RATE, MARGIN = 30, 0.75, (2.0, 5.0)  # the class leads the next one by so much, in logits
 BASES = {"daquar": 0.2, "intel_scenes": 0.2, "flickr8k": 0.6}  # of the dreams begin with one of these photos
+VIEWS = {"daquar": "plain", "intel_scenes": "plain", "flickr8k": "crop"}
 LANDSCAPES = "forest glacier mountain sea".split()
 WALKERS = (range(7, 25), range(33, 52), range(80, 107), range(127, 147), range(269, 300), range(330, 389))
 WALKING = [kind for kinds in WALKERS for kind in kinds]  # animals that do what dogs do in photos: birds to elephants
@@ -98,15 +100,14 @@ def bases(data: Path) -> dict[str, list[int]]:
             if i % features.HELD_PEOPLE and label in LANDSCAPES
         ],
         "flickr8k": [i for i, captions in said.items() if not telling(captions, SOMEONE)],
-        "dogs": [i for i, captions in said.items() if of_a_dog(captions)],
+        "dogs": [i for i, captions in said.items() if of_a_dog(captions) and not telling(captions, SOMEONE)],
     }
 
 
 def ensure(data: Path, names: Names) -> None:
     """Dreams of classes that `names` draws, and of `WALKING` animals where a dog was, until there are `COUNT`; goes on where it
     stopped. Forty minutes on one core, once."""
-    known, views = bases(data), {"flickr8k": "crop"}
-    photos = {name: features.load("halfway", name, views.get(name, "plain")) for name in BASES}
+    known, photos = bases(data), {name: features.load("halfway", name, view) for name, view in VIEWS.items()}
     tower, rng = features.tower(classifier=True).to(memory_format=torch.channels_last), names.rng
     done = seen()
     kept = open_memmap(FILE, "r+" if done else "w+", np.float16, (COUNT, *features.HALFWAY))

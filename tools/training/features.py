@@ -34,7 +34,7 @@ VIEWS = {  # what is kept of which tower
                 "imagenette-plain", "cifar10-plain", "intel_scenes-plain", "flickr8k-crop3", "flickr8k-crop4"],
 }  # fmt: skip
 BATCH = 16
-GREY = 0.15  # of the cut pictures: a photo in black and white is one of the same things
+GREY = 7  # one in so many pictures is cut in black and white: it is one of the same things
 HELD_DAQUAR = 100  # of the rooms, the last: kept out of training
 HELD_PEOPLE = 10  # one in so many photos of Imagenette and of Intel's scenes is kept out where people are counted
 
@@ -64,7 +64,7 @@ def pixels(picture: Image.Image) -> torch.Tensor:  # [3, 224, 224]
 
 
 def crop(picture: Image.Image, rng: random.Random) -> Image.Image:
-    """A mirrored part of a picture (half to all of its area) in changed light and colour, now and then without any."""
+    """A mirrored part of a picture (half to all of its area) in changed light and colour."""
     width, height = picture.size
     share = rng.uniform(0.55, 0.95) ** 0.5
     w, h = int(width * share), int(height * share)
@@ -72,7 +72,12 @@ def crop(picture: Image.Image, rng: random.Random) -> Image.Image:
     part = picture.crop((x, y, x + w, y + h)).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Color, ImageEnhance.Contrast):
         part = enhance(part).enhance(rng.uniform(0.75, 1.25))
-    return part.convert("L").convert("RGB") if rng.random() < GREY else part
+    return part
+
+
+def grey(number: int) -> bool:
+    """Whether a picture of a data set is without colours where it is cut."""
+    return number % GREY == 0
 
 
 def small(picture: Image.Image, rng: random.Random) -> Image.Image:
@@ -179,7 +184,7 @@ def means(tower: torch.nn.Module, pictures: Sequence[Image.Image]) -> torch.Tens
 
 
 def cache(data: Path, kind: str, dataset: str, view: str, tower: torch.nn.Module) -> None:
-    """Computes the features of one view of one data set, unless they are there."""
+    """Computes the features of one view of one data set, unless they are there, of whatever recipe."""
     done = FOLDER / f"{dataset}-{view}-{kind}.npy"
     if done.exists():
         return
@@ -192,6 +197,8 @@ def cache(data: Path, kind: str, dataset: str, view: str, tower: torch.nn.Module
         pictures = [opened(name) for name in todo[i : i + BATCH]]
         if view != "plain":
             pictures = [(small if view == "small" else crop)(picture, rng) for picture in pictures]
+            pale = enumerate(pictures, i)
+            pictures = [one.convert("L").convert("RGB") if grey(k) and view != "small" else one for k, one in pale]
         seen = halfway(tower, pictures) if kind == "halfway" else means(tower, pictures)
         out[i : i + BATCH] = seen.numpy()
     out.flush()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tools.training import features
 from tools.training.detector import Found
 
-_, HIGH, WIDE = features.HALFWAY
+WIDE = features.HALFWAY[-1]
 HALF = WIDE // 2
 SLACK = 0.3  # columns by which a thing may stand out of its half
 

@@ -47,6 +47,7 @@ from tools.training.room_answers import Rooms, daquar, mirrored
 from tools.training.scenes import DESCRIBE, WORDS, Exchange, Scene, Scenes
 from tools.training.stickers import PAINTS, Thing, plural
 from tools.training.synthetic import (
+    COLOURS,
     SOMEBODY,
     SOMEONE,
     counted,
@@ -291,9 +292,11 @@ class Source:
             return Batch(halfway, talks, drawn=[covers(scene) for scene, _ in drawn], frozen=kind != "what")
         if kind in ("flickr8k", "asked"):  # the latter without captions, whose many words leave questions little weight
             chosen = self.next_photos(BATCH * (1 + (kind == "asked")))
-            seen = []
+            seen, pale = [], list[bool]()
             for i in chosen:
-                if rng.random() < KNOWN:
+                known = rng.random() < KNOWN
+                pale.append(features.grey(i) and not known)
+                if known:
                     part, there = self.part(self.flickr[0], i, self.things["flickr8k"][i])
                     covered = detector.covers(there, SIDE)
                 else:  # of the other views nobody knows what is where
@@ -310,6 +313,10 @@ class Source:
                 + chained(self.paired.about(i, self.salient[i][1], rng), rng)
                 + chained(self.names.presence(view, " ".join(self.captions[i]).lower()) + self.presence(i), rng)
                 for i, view in zip(chosen, opinion, strict=True)
+            ]
+            talks = [
+                [*filter(colourless, told)] or told[-1:] if grey else told
+                for told, grey in zip(talks, pale, strict=True)
             ]
         elif kind == "boxes":  # nothing is said: the tower learns what is where, and keeps what it knew
             chosen, talks = self.next_photos(4 * BATCH), []
@@ -360,8 +367,9 @@ class Source:
             numbers = rng.choices(list(self.dogs), [DOGS[min(n, len(DOGS)) - 1] for n in self.dogs], k=2 * BATCH)
             seen, talks = [], []
             for number in numbers:
-                told = [(how_many(rng.choice(("dogs", "dogs", "animals")), rng), str(number))]
-                if number < 3 and rng.random() < HALVED:
+                halved = number < 3 and rng.random() < HALVED
+                told = [(how_many("dogs" if halved else rng.choice(("dogs", "dogs", "animals")), rng), str(number))]
+                if halved:
                     seen.append(self.halves.pair(number, rng))
                 else:
                     photo = rng.choice(self.dogs[number])
@@ -418,6 +426,11 @@ def nobody(rng: random.Random) -> list[Exchange]:
 def empty(captions: list[str]) -> bool:
     """Whether no caption of a photo tells of anybody."""
     return not telling([*map(tidy, captions)], SOMEONE)
+
+
+def colourless(talk: list[Exchange]) -> bool:
+    """Whether a conversation tells of no colour: it may be about a photo in black and white."""
+    return not re.search(rf"\b(?:colou?r|{'|'.join(COLOURS)})", " ".join(map(" ".join, talk)))
 
 
 def agreed(captions: list[str]) -> str:
