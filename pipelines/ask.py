@@ -35,7 +35,7 @@ def stream(
     yield from runtime.prepare(row)
     with runtime.lend(row) as loaded:
         asked = question
-        if row.languages == ("en",):
+        if row.english_only:
             asked = glossary.question(question)
             turns = tuple((glossary.question(before), answer) for before, answer in turns)
         notes = [text("notes.question_read", question=asked)] if asked != question else []

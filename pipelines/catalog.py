@@ -13,9 +13,8 @@ from pipelines import inputs
 from pipelines.errors import UserError
 from pipelines.results import Progress
 
-FOREIGN = re.compile(
-    r"[^\W\d_a-zA-Z\u00aa-\u02ff\u1e00-\u1eff]|[\u2600-\u27bf\U0001f000-\U0001faff]"
-)  # letters that are not Latin, emoji
+# Letters that are not Latin, and emoji.
+FOREIGN = re.compile(r"[^\W\d_a-zA-Z\u00aa-\u02ff\u1e00-\u1eff]|[\u2600-\u27bf\U0001f000-\U0001faff]")
 ROOT = Path(__file__).parent.parent
 BUNDLED, LOCAL = "bundled", "local"
 PRESETS = ("bundled", "cpu", "gpu")
@@ -66,6 +65,10 @@ class Row:
     @property
     def bundled(self) -> bool:
         return self.revision == BUNDLED
+
+    @property
+    def english_only(self) -> bool:
+        return self.languages == ("en",)
 
     @property
     def from_hub(self) -> bool:
@@ -128,7 +131,7 @@ def choose(task: str, model: str | None = None) -> Generator[Progress, None, Row
 
 def foreign(row: Row, *texts: str) -> list[str]:
     """The texts in a script that a model does not read, which reads English only."""
-    return [one for one in texts if row.languages == ("en",) and FOREIGN.search(one)]
+    return [one for one in texts if row.english_only and FOREIGN.search(one)]
 
 
 def typing_allowed() -> bool:

@@ -52,7 +52,7 @@ def stream(
     wanted = _templates(templates, row)
     yield from runtime.prepare(row)
     with runtime.lend(row) as loaded:
-        said = [glossary.label(name) for name in names] if row.languages == ("en",) else names
+        said = [glossary.label(name) for name in names] if row.english_only else names
         texts = yield from label_embeddings(loaded, said, wanted)  # [n, d]
         notes = (*notes, *_unread(loaded, names, said, wanted), *inputs.remarks(picture))
         yield Progress("looking")
@@ -187,15 +187,16 @@ def _unread(loaded: Loaded, labels: Sequence[str], said: Sequence[str], template
         yield text("notes.labels_read", labels=inputs.few(other))
     if strange := foreign(loaded.row, *said):
         yield text("notes.foreign", model=loaded.row.name, words=inputs.short(", ".join(strange)))
-    alike: dict[bytes, list[str]] = {}
     template = max(templates, key=len)
-    for label, one, tokens in zip(labels, said, loaded.tokenizer([*said]), strict=True):
-        alike.setdefault(tokens.numpy().tobytes(), []).append(label)
-        less = one.rpartition(" ")[0]
-        if len(one) > LONG and less:
-            whole, rest = loaded.tokenizer([filled(template, one), filled(template, less)])
-            if whole.equal(rest):  # its last word is not seen
+    if long := [(label, one) for label, one in zip(labels, said, strict=True) if len(one) > LONG and " " in one]:
+        whole = loaded.tokenizer([filled(template, one) for _, one in long])
+        less = loaded.tokenizer([filled(template, one.rpartition(" ")[0]) for _, one in long])
+        for (label, _), seen, seen_of_less in zip(long, whole, less, strict=True):
+            if seen.equal(seen_of_less):  # its last word is not seen
                 yield text("notes.label_cut", label=inputs.short(label))
+    alike: dict[bytes, list[str]] = {}
+    for label, tokens in zip(labels, loaded.tokenizer([*said]), strict=True):
+        alike.setdefault(tokens.numpy().tobytes(), []).append(label)
     for same in alike.values():
         if len(same) > 1 and not {*same} <= {*strange}:
             yield text("notes.labels_alike", labels=inputs.few([*map(inputs.short, same)]))

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import torch
@@ -256,14 +257,14 @@ class Words:
             self._waiting = probability
             return
         if not self._words or piece[0].isspace() or "\u3400" <= piece[0] <= "\u9fff":
-            named = [
+            named = (
                 (other.strip(), share)
                 for token, share in candidates.items()
                 if token not in {tokens[i], *self._ends}
                 and (other := self._after(tokens[:i], token)).strip()
                 and other[0].isspace() == piece[0].isspace()  # no ending of the word before
-            ]
-            self._words.append(Word(piece.strip(), probability, tuple(named[:OTHERS])))
+            )
+            self._words.append(Word(piece.strip(), probability, tuple(islice(named, OTHERS))))
         else:
             last = self._words[-1]
             self._words[-1] = Word(last.text + piece, last.probability * probability, last.others)

@@ -53,6 +53,15 @@ def text(code: str, language: str | None = None, **values: object) -> str:
     return str(entry).format(**values) if values else str(entry)
 
 
+def text_or(code: str, otherwise: str) -> str:
+    """The sentence under a code, or the other one where the files have none."""
+    try:
+        text(code, "en")
+    except KeyError:
+        return otherwise
+    return text(code)
+
+
 @dataclass(frozen=True)
 class Sentence:
     """What `text` says, in the language of whoever reads it."""

@@ -102,8 +102,9 @@ def label(said: str) -> str:
 def question(said: str) -> str:
     """A question in English, or as it is."""
     if HAN.search(said):
+        bare = FILLING.sub("", said)
         for pattern, asked in ASKED:
-            found = re.fullmatch(pattern, FILLING.sub("", said))
+            found = re.fullmatch(pattern, bare)
             if found and (plain := _filled(asked, found.groupdict())):
                 return plain
     return said
@@ -139,10 +140,16 @@ def _filled(asked: str, found: dict[str, str | None]) -> str:
     return asked.format(a=article(one) if counted else one, the=the, many=many, place=place, this=this, **{"is": verb})
 
 
+@functools.cache
+def _article() -> re.Pattern[str]:
+    """An article before what has none: "a white snow"."""
+    return re.compile(rf"\ban? ((?:\w+ )?(?:{'|'.join(map(re.escape, _words().uncounted))}))\b")
+
+
 def _thing(said: str) -> str:
     """Chinese words for a thing, or for some, in English with an article; "" where they are not understood."""
-    names, uncounted = _words().names, "|".join(map(re.escape, _words().uncounted))
+    names = _words().names
     if not HAN.search(said) or MANY.search(said) or (re.search("[a-z]|^0", said, re.IGNORECASE) and said not in names):
         return ""
     plain = english(said, names)
-    return "" if HAN.search(plain) else re.sub(rf"\ban? ((?:\w+ )?(?:{uncounted}))\b", r"\1", plain)
+    return "" if HAN.search(plain) else _article().sub(r"\1", plain)

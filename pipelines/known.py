@@ -16,6 +16,7 @@ from pipelines.chinese import COLOURS, WORDS, article, english
 FILE = "known.safetensors"
 ALIKE = 0.74  # cosine of a part of a prompt to a name from which on they mean the same
 SAME = 0.9  # … and from which on a compound is that thing, whatever its last word names: "jelly fish"
+NEAR = 0.5  # … and from which on it is worth drawing in its stead
 SHADES = {
     shade: colour
     for colour, shades in {
@@ -27,7 +28,6 @@ SHADES = {
 }  # fmt: skip
 SHADE = re.compile(rf"\b(an? )?({'|'.join(SHADES)}) (?=([^\W\d]+))", re.IGNORECASE)
 COUNTS = ("one", *WORDS[2:5])
-NEAR = 0.5  # … and from which on it is worth drawing in its stead
 # What stands before a colour, and after one that is a thing: "a cat in orange", "an orange to the left of a cat".
 COLOURED = re.compile(r"\b(?:and|are|in|is|or)\s+$", re.IGNORECASE)
 AFTER = re.compile(

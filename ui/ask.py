@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from pipelines import glossary
-from pipelines.errors import spoken, text
+from pipelines.errors import spoken, text, text_or
 from pipelines.results import Answer, Partial
 from ui import jobs, parts
 
@@ -123,10 +123,7 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
 
 def _example(index: int) -> tuple[str, str]:
     path = parts.examples()[index]
-    try:
-        return path, text(f"ask.examples.{Path(path).stem}")
-    except KeyError:
-        return path, text("ask.placeholder")
+    return path, text_or(f"ask.examples.{Path(path).stem}", text("ask.placeholder"))
 
 
 def _answered(talk: Talk) -> list[list[str]]:

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from pipelines import inputs
-from pipelines.errors import UserError, text
+from pipelines.errors import UserError, text, text_or
 from pipelines.results import Classification
 from ui import jobs, parts
 
@@ -28,7 +28,10 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
                 elem_id="classify-labels",
             )  # fmt: skip
             ready = gr.Dropdown(
-                [(text("classify.ready"), ""), *((_called(path.stem), path.stem) for path in sorted(LABELS.glob("*.txt")))],
+                [
+                    (text("classify.ready"), ""),
+                    *((text_or(f"classify.lists.{name}", name), name) for name in sorted(p.stem for p in LABELS.glob("*.txt"))),
+                ],
                 value="", label=text("classify.ready"), show_label=False, container=False, elem_id="classify-ready",
             )  # fmt: skip
             frame.draw_actions()
@@ -66,15 +69,6 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
     ready.input(_ready, ready, labels, **parts.QUIET)
     labels.change(_run_label, labels, frame.run, trigger_mode="always_last", **parts.QUIET)
     return parts.Tab(frame, resume, [scores], picture=photo, send=send, target=photo)
-
-
-def _called(name: str) -> str:
-    """What a list of labels is called: its own name where the texts have none."""
-    try:
-        text(f"classify.lists.{name}", "en")
-    except KeyError:
-        return name
-    return text(f"classify.lists.{name}")
 
 
 def _ready(name: str) -> Any:

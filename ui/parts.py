@@ -36,6 +36,7 @@ NEW_OWNER = """(owner) => owner ||
 KEEP = "(...fields) => [fields]"
 RETURN = """async (kept, ...fields) => Promise.all(fields.map(async (_, i) => kept &&
   (!kept[i]?.url || (await fetch(kept[i].url, { method: "HEAD" })).ok) ? kept[i] : { __type__: "update" }))"""
+
 Updates = dict[Any, Any]
 Show = Callable[[jobs.Snapshot], Updates]
 

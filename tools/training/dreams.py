@@ -23,7 +23,7 @@ from tools.training import features
 from tools.training.aids import Names
 from tools.training.scenes import Exchange
 from tools.training.stickers import article, plural
-from tools.training.synthetic import SOMEONE, questions, telling, tidy
+from tools.training.synthetic import empty, questions, telling, tidy
 
 COUNT, BATCH = 9000, 16
 STEPS, RATE, MARGIN = 30, 0.75, (2.0, 5.0)  # the class leads the next one by so much, in logits
@@ -91,7 +91,7 @@ def asked(captions: Sequence[str], name: str, dog: bool, rng: random.Random) -> 
 def bases(data: Path) -> dict[str, list[int]]:
     """The numbers of photos of each data set that are for training and show nobody; "dogs" are those of Flickr8k with one."""
     rows = features.rows(data / "flickr8k" / "captions.jsonl")
-    said = {i: [*map(tidy, row["captions"])] for i, row in enumerate(rows) if row["split"] == "train"}
+    alone = [i for i, row in enumerate(rows) if row["split"] == "train" and empty(row["captions"])]
     return {
         "daquar": [*range(len(features.names(data, "daquar")) - features.HELD_DAQUAR)],
         "intel_scenes": [
@@ -99,8 +99,8 @@ def bases(data: Path) -> dict[str, list[int]]:
             for i, label in enumerate(features.labels(data, "intel_scenes"))
             if i % features.HELD_PEOPLE and label in LANDSCAPES
         ],
-        "flickr8k": [i for i, captions in said.items() if not telling(captions, SOMEONE)],
-        "dogs": [i for i, captions in said.items() if of_a_dog(captions) and not telling(captions, SOMEONE)],
+        "flickr8k": alone,
+        "dogs": [i for i in alone if of_a_dog(rows[i]["captions"])],
     }
 
 

@@ -63,8 +63,8 @@ def pixels(picture: Image.Image) -> torch.Tensor:  # [3, 224, 224]
     return torch.from_numpy(np.array(square)).permute(2, 0, 1).float().div(127.5).sub(1)
 
 
-def crop(picture: Image.Image, rng: random.Random) -> Image.Image:
-    """A mirrored part of a picture (half to all of its area) in changed light and colour."""
+def crop(picture: Image.Image, rng: random.Random, grey: bool = False) -> Image.Image:
+    """A mirrored part of a picture (half to all of its area) in changed light and colour, or in none."""
     width, height = picture.size
     share = rng.uniform(0.55, 0.95) ** 0.5
     w, h = int(width * share), int(height * share)
@@ -72,7 +72,7 @@ def crop(picture: Image.Image, rng: random.Random) -> Image.Image:
     part = picture.crop((x, y, x + w, y + h)).transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Color, ImageEnhance.Contrast):
         part = enhance(part).enhance(rng.uniform(0.75, 1.25))
-    return part
+    return part.convert("L").convert("RGB") if grey else part
 
 
 def grey(number: int) -> bool:
@@ -184,7 +184,7 @@ def means(tower: torch.nn.Module, pictures: Sequence[Image.Image]) -> torch.Tens
 
 
 def cache(data: Path, kind: str, dataset: str, view: str, tower: torch.nn.Module) -> None:
-    """Computes the features of one view of one data set, unless they are there, of whatever recipe."""
+    """Computes the features of one view of one data set, unless they are there: delete them where what is computed changes."""
     done = FOLDER / f"{dataset}-{view}-{kind}.npy"
     if done.exists():
         return
@@ -195,10 +195,10 @@ def cache(data: Path, kind: str, dataset: str, view: str, tower: torch.nn.Module
     start = time.time()
     for i in range(0, len(todo), BATCH):
         pictures = [opened(name) for name in todo[i : i + BATCH]]
-        if view != "plain":
-            pictures = [(small if view == "small" else crop)(picture, rng) for picture in pictures]
-            pale = enumerate(pictures, i)
-            pictures = [one.convert("L").convert("RGB") if grey(k) and view != "small" else one for k, one in pale]
+        if view == "small":
+            pictures = [small(picture, rng) for picture in pictures]
+        elif view != "plain":
+            pictures = [crop(picture, rng, grey(number)) for number, picture in enumerate(pictures, i)]
         seen = halfway(tower, pictures) if kind == "halfway" else means(tower, pictures)
         out[i : i + BATCH] = seen.numpy()
     out.flush()

@@ -133,6 +133,11 @@ def dogs(captions: list[str]) -> int:
     return int(telling(said, r"dog\b") > 2 and not re.search(rf"\b(dogs|{SEVERAL})\b", text))
 
 
+def empty(captions: list[str]) -> bool:
+    """Whether no caption of a photo tells of anybody."""
+    return not telling([*map(tidy, captions)], SOMEONE)
+
+
 def colours(noun: str, text: str) -> set[str]:
     """All that a thing is said to be: "a red and white shirt" has two."""
     if noun not in text:

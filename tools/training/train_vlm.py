@@ -49,9 +49,9 @@ from tools.training.stickers import PAINTS, Thing, plural
 from tools.training.synthetic import (
     COLOURS,
     SOMEBODY,
-    SOMEONE,
     counted,
     dogs,
+    empty,
     follow_ups,
     how_many,
     inside_or_outside,
@@ -59,7 +59,6 @@ from tools.training.synthetic import (
     questions,
     salient,
     some,
-    telling,
     tidy,
     whether,
 )
@@ -101,6 +100,7 @@ KNOWN = 0.3  # of Flickr8k's photos are shown from the view of which a detector 
 UNCUT = 0.3  # of these are shown whole
 TOLD = 4  # conversations about a dream at each step
 EVEN = 0.6  # 0: each dream is as likely, 1: each name of what is dreamt
+COLOURED = re.compile(rf"\b(?:colou?r|{'|'.join(COLOURS)})")
 CROPS = ("plain", "crop", "crop2", "crop3", "crop4")
 
 
@@ -423,14 +423,9 @@ def nobody(rng: random.Random) -> list[Exchange]:
     return [(whether(*rng.choice((("people", rng, True), ("a person", rng), ("a man", rng), ("a woman", rng)))), "no")]
 
 
-def empty(captions: list[str]) -> bool:
-    """Whether no caption of a photo tells of anybody."""
-    return not telling([*map(tidy, captions)], SOMEONE)
-
-
 def colourless(talk: list[Exchange]) -> bool:
     """Whether a conversation tells of no colour: it may be about a photo in black and white."""
-    return not re.search(rf"\b(?:colou?r|{'|'.join(COLOURS)})", " ".join(map(" ".join, talk)))
+    return not COLOURED.search(" ".join(map(" ".join, talk)))
 
 
 def agreed(captions: list[str]) -> str:
