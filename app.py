@@ -136,11 +136,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     models = {task: getattr(chosen, f"{task}_model") for task in TASKS}
     try:
         demo = page.build(page.Settings(models))
-        if chosen.device:
+        if chosen.device or chosen.precision:
             from pipelines import device
 
             device.pick()
-    except UserError as error:  # no such model, preset or device
+    except UserError as error:  # no such model, preset, device or precision
         raise SystemExit(error.sentence()) from error
     try:
         demo.launch(

@@ -24,6 +24,7 @@ _DRAW = re.compile("^(?:请|我想要?|我要|能不能|能|可不可以|可以|
 _GROUND = re.compile(rf"在?(?:(浅|淡)?({_COLOUR})色?)的?背景[上中里]?的?")
 _PHRASE = re.compile(rf"(\d{{1,2}}|[{''.join(NUMBERS)}]?)([{MEASURES}]?)(?:({_COLOUR})色?的?)?(.+)")
 _PLACED = re.compile(rf"(.+?)在(.+?)的?{_SIDE}")
+_OF_SIDE = re.compile(r"(.+?)的?(左|右|上|下)[边面方侧]的(.+)")
 _THERE = re.compile(rf"(.+?)的?{_SIDE}(?:是|有)(.+)")
 _BEFORE = re.compile(rf"([{''.join(NUMBERS)}]?)[{MEASURES}]?(?:({_COLOUR})色?的?)?")
 HAN = re.compile("[\u3400-\u9fff]+")
@@ -36,7 +37,7 @@ _BESIDE = re.compile("和|与|跟|旁边是|旁边有")
 @functools.cache
 def _simple() -> dict[int, str]:
     lines = TRADITIONAL.read_text("utf-8").splitlines()[1:]
-    return str.maketrans(dict(" ".join(lines).split()))
+    return str.maketrans({pair[0]: pair[1] for line in lines for pair in line.split()})
 
 
 def simplified(text: str) -> str:
@@ -61,7 +62,7 @@ def _english(prompt: str, names: dict[str, tuple[str, str]]) -> str:
         behind = f" on a {'light ' * (colour in LIGHT)}{colour} background"
     if match := _PLACED.fullmatch(said):
         parts, place = [match[1], match[2]], PLACES[match[3]]
-    elif match := _THERE.fullmatch(said):
+    elif match := _OF_SIDE.fullmatch(said) or _THERE.fullmatch(said):
         parts, place = [match[3], match[1]], PLACES[match[2]]
     else:
         parts, place = [said] if said in names else _BESIDE.split(said), "and"

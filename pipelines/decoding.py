@@ -24,6 +24,7 @@ from pipelines.results import Partial, Progress, Word
 OTHERS = 4  # other candidates kept for a word
 LIKELY = 0.005  # other texts less probable than this are not worth a line
 ROOM = 32  # tokens that a conversation leaves for its answer, at least
+LETTER = re.compile("[b-hj-z]", re.IGNORECASE)  # no word
 TOKENS_PER_WORD = 3  # room for words of several tokens; the words are counted, too
 
 
@@ -223,11 +224,13 @@ class Words:
     """Joins tokens to words as they are written: a token that adds a space, or a Chinese character, begins one.
 
     A word's probability is the product over its tokens, its other candidates are those of its first token. With a
-    `calibration` [a, b] that becomes sigmoid(a log-odds + b): Platt, Probabilistic Outputs for Support Vector Machines, 1999."""
+    `calibration` [a, b] that becomes sigmoid(a log-odds + b): Platt, Probabilistic Outputs for Support Vector Machines, 1999;
+    its candidates are scaled along."""
 
     def __init__(self, tokenizer: Any, recorder: Recorder, ends: set[int], calibration: Sequence[float] = ()) -> None:
         self._tokenizer, self._recorder, self._ends, self._calibration = tokenizer, recorder, ends, calibration
         self._words: list[Word] = []
+        self._first: list[float] = []  # the probability of each word's first token
         self._text = ""
         self._read = 0  # tokens
         self._waiting = 1.0  # the probability of tokens whose text comes with the next one
@@ -242,12 +245,17 @@ class Words:
             self._read = i + 1
         if not self._calibration:
             return tuple(self._words)
-        return tuple(replace(word, probability=self._calibrated(word.probability)) for word in self._words)
+        return tuple(map(self._calibrated, self._words, self._first))
 
-    def _calibrated(self, probability: float) -> float:
+    def _calibrated(self, word: Word, first: float) -> Word:
         a, b = self._calibration
-        share = min(max(probability, 1e-6), 1 - 1e-6)
-        return 1 / (1 + math.exp(-a * math.log(share / (1 - share)) - b))
+        share = min(max(word.probability, 1e-6), 1 - 1e-6)
+        probability = 1 / (1 + math.exp(-a * math.log(share / (1 - share)) - b))
+        total = sum(chance for _, chance in word.others)
+        scale = min(probability / max(first, 1e-6), (1 - probability) / max(total, 1e-6))
+        return replace(
+            word, probability=probability, others=tuple((other, scale * chance) for other, chance in word.others)
+        )
 
     def _add(self, tokens: list[int], i: int) -> None:
         piece = self._after(tokens[:i], tokens[i])
@@ -263,8 +271,10 @@ class Words:
                 if token not in {tokens[i], *self._ends}
                 and (other := self._after(tokens[:i], token)).strip()
                 and other[0].isspace() == piece[0].isspace()  # no ending of the word before
+                and not LETTER.fullmatch(other.strip())  # the beginning of a longer one
             )
             self._words.append(Word(piece.strip(), probability, tuple(islice(named, OTHERS))))
+            self._first.append(probability)
         else:
             last = self._words[-1]
             self._words[-1] = Word(last.text + piece, last.probability * probability, last.others)

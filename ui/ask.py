@@ -1,5 +1,6 @@
 """The Ask tab: a conversation about one photo."""
 
+import html
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,8 +59,9 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
                 return {chat: _messages(pairs), detail: _detail(snapshot.result), talk: kept}
             if snapshot.finished:  # without an answer: the question goes back to where it was typed
                 return {chat: _messages(past), talk: {"photo": about, "pairs": past}, question: asked}
-            said = snapshot.event.text if isinstance(snapshot.event, Partial) else ""
-            return {chat: _messages([*past, [asked, said]])}
+            if not isinstance(snapshot.event, Partial):  # what is told of the answer before stays till this one comes
+                return {chat: _messages([*past, [asked, ""]])}
+            return {chat: _messages([*past, [asked, snapshot.event.text]]), detail: ""}
 
         return show
 
@@ -77,11 +79,9 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
             history=tuple(map(tuple, past)), max_words=int(max_words),
         ):  # fmt: skip
             if frame.job in updates:  # it has started
-                updates |= {
-                    detail: "",
-                    frame.made: parts.made(None),
-                    talk: {"photo": photo, "pairs": [*past, [asked, ""]]},
-                }
+                updates[talk] = {"photo": photo, "pairs": [*past, [asked, ""]]}
+                if not same:
+                    updates |= {detail: "", frame.made: parts.made(None)}
             yield updates
 
     def resume(owner: str | None, job: str | None, talk_now: Talk) -> Iterator[parts.Updates]:
@@ -99,7 +99,7 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
 
     def silence(owner: str | None, job: str | None) -> parts.Updates:
         parts.forget(owner, job)
-        return {chat: [], detail: "", frame.made: parts.made(None), talk: SILENCE}
+        return {chat: [], detail: "", frame.made: parts.made(None), talk: SILENCE, **frame.idle()}
 
     def anew(owner: str | None, job: str | None, photo: str | None, talk_now: Talk, typed: str) -> parts.Updates:
         """Another photo, another conversation; a question that waits for its answer goes back to where it was typed."""
@@ -107,7 +107,10 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
         if same or not talk_now["photo"]:
             return {talk: gr.skip()}
         asked, answer = (talk_now["pairs"] or [["", ""]])[-1]
-        return silence(owner, job) | ({question: asked} if asked and not answer and not typed else {})
+        silent = silence(owner, job)
+        if answer:  # nothing waits: the status line may be another job's already
+            return {part: silent[part] for part in told}
+        return silent | ({question: asked} if asked and not typed else {})
 
     outputs = [chat, detail, talk, question]
     frame.listen(
@@ -115,7 +118,8 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
         fields=[photo, max_words, frame.model],
     )  # fmt: skip
     talk.change(None, [talk, question], question, js=TAKEN, **parts.QUIET)
-    ended = [chat, detail, frame.made, talk]
+    told = [chat, detail, frame.made, talk]
+    ended = [*told, frame.run, frame.stop, frame.status]
     photo.change(anew, [owner, frame.job, photo, talk, question], [*ended, question], **parts.QUIET)
     gr.on([again.click, chat.clear], silence, [owner, frame.job], ended, **parts.QUIET)
     return parts.Tab(frame, resume, outputs, picture=photo, send=send, target=photo, resume_values=[talk])
@@ -134,7 +138,7 @@ def _answered(talk: Talk) -> list[list[str]]:
 def _messages(pairs: list[list[str]]) -> list[dict[str, str]]:
     said = [("user", asked, "assistant", _glossed(answer)) for asked, answer in pairs]
     both = [part for first, asked, second, answer in said for part in ((first, asked), (second, answer))]
-    return [{"role": role, "content": content} for role, content in both if content]
+    return [{"role": role, "content": html.escape(content, quote=False)} for role, content in both if content]
 
 
 def _glossed(answer: str) -> str:
@@ -146,6 +150,6 @@ def _glossed(answer: str) -> str:
 def _detail(result: Answer) -> str:
     sure = text("page.confidence", confidence=parts.percent(result.confidence))
     if result.confidence < parts.UNSURE:
-        sure = f"{text('ask.not_sure')} {sure}"
+        sure = parts.joined(text("ask.not_sure"), sure)
     others = "".join(parts.bar(other, share) for other, share in result.others)
     return "".join(map(parts.line, [sure, *result.notes])) + (parts.line(text("ask.others")) + others if others else "")

@@ -12,6 +12,7 @@ from pipelines.results import Classification
 from ui import jobs, parts
 
 LABELS = parts.ASSETS / "labels"
+TEMPLATE = "a photo of a {}."
 
 
 def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
@@ -39,7 +40,7 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
             with gr.Accordion(text("page.options"), open=False):
                 top_k = gr.Slider(1, 50, 5, step=1, label=text("classify.top_k"))
                 ensemble = gr.Checkbox(True, label=text("classify.ensemble"), info=text("classify.ensemble_info"))
-                template = gr.Textbox("a photo of a {}.", label=text("classify.template"), max_lines=1)
+                template = gr.Textbox(TEMPLATE, label=text("classify.template"), max_lines=1)
         with gr.Column(elem_classes="card"):
             frame.status.render()
             scores = gr.HTML(
@@ -65,7 +66,10 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
 
     values = [photo, labels, top_k, ensemble, template, frame.model]
     frame.listen([frame.run.click, template.submit], filled, run, values, [scores])
-    template.input(lambda: False, None, ensemble, **parts.QUIET)  # who writes one means it
+    # Who writes one means it; in the browser, since Enter may follow at once.
+    template.change(
+        None, [template, ensemble], ensemble, js=f"(now, all) => now === {TEMPLATE!r} && all", **parts.QUIET
+    )
     ready.input(_ready, ready, labels, **parts.QUIET)
     labels.change(_run_label, labels, frame.run, trigger_mode="always_last", **parts.QUIET)
     return parts.Tab(frame, resume, [scores], picture=photo, send=send, target=photo)

@@ -1,7 +1,15 @@
 // What Gradio has no word for: screen readers are told the page's own language, Ctrl+Enter runs, a picture dropped on the
 // Generate tab restores its settings, example photos have names for those who can't see them, a result is marked once its
-// photo is no longer there, on a narrow screen the result comes into view when it is asked for, and a reload comes back to the
-// tab that was open.
+// photo is no longer there, on a narrow screen the result comes into view when it is asked for, a reload comes back to the tab
+// that was open, and each window keeps its own jobs, fields and conversation.
+for (const name of ["getItem", "setItem"]) {
+  const plain = Storage.prototype[name];
+  Storage.prototype[name] = function (key, ...value) {
+    const ours = this === localStorage && /^quartet-(?!owner)/.test(key);
+    return plain.call(ours ? sessionStorage : this, key, ...value);
+  };
+}
+
 const visible = (selector) => [...document.querySelectorAll(selector)].find((one) => one.offsetParent);
 
 document.addEventListener("keydown", (event) => {

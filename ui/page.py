@@ -45,7 +45,7 @@ LOOK: dict[str, Any] = {
     ),
     "css_paths": [HERE / "page.css"],
     "head": f"<script>{(HERE / 'page.js').read_text('utf-8')}</script>{FOOTER}",
-    "footer_links": ["api", "settings"],
+    "footer_links": ["api"],  # of its settings none changes this page but dark, which follows the system
     "app_kwargs": {"middleware": [Middleware(language.Spoken)]},
 }
 

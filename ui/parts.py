@@ -108,8 +108,10 @@ class Frame:
         if not job_id:  # nothing to find; the status line stays, since a visitor may be told something there already
             yield {self.run: gr.update(interactive=True)}
             return
+        found = False
         try:
             for snapshot in jobs.watch(job_id, owner or ""):
+                found = True
                 updates = {
                     self.run: gr.update(interactive=snapshot.finished),
                     self.stop: gr.update(interactive=not snapshot.finished),
@@ -121,7 +123,8 @@ class Frame:
                     updates[self.model] = gr.update(choices=self.choices())
                 yield updates | show(snapshot)
         except UserError:
-            yield self.idle()
+            if not found:  # else it was forgotten just now, by what shows itself in its place
+                yield self.idle()
 
     def idle(self, message: str = "") -> Updates:
         return {
@@ -188,7 +191,7 @@ def _noted(model: str, task: str, said: str) -> tuple[Any, Any]:
 def _note(row: catalog.Row) -> str:
     note = row.notes.get(spoken(), row.note)
     note = note if row in catalog.rows() else f"{_described(row)}. {note}"
-    return f"{note} {text('page.model_typed')}" if catalog.typing_allowed() else note
+    return joined(note, text("page.model_typed")) if catalog.typing_allowed() else note
 
 
 def _described(row: catalog.Row) -> str:
@@ -343,6 +346,11 @@ def made(result: Result | None, photo: str | None = None) -> str:
     )
 
 
+def joined(first: str, second: str) -> str:
+    """Two sentences, with a space between them where their language has one."""
+    return f"{first}{'' if first.endswith('。') else ' '}{second}"
+
+
 def percent(share: float) -> str:
     return f"{100 * share:.0f} %" if share >= 0.0995 or share == 0 else f"{100 * share:.1f} %"
 
@@ -376,6 +384,6 @@ def word_by_word(written: tuple[Word, ...]) -> str:
 
 
 def _or_else(word: Word) -> str:
-    """The other candidates; the hardly likely ones without their shares, which are not calibrated as the word's own is."""
+    """The other candidates; the hardly likely ones without their shares."""
     named = (f"{other} {percent(share)}" if share >= SCARCELY else other for other, share in word.others)
     return f"{text('page.or_else')} " + ", ".join(named)

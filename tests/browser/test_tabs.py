@@ -39,11 +39,11 @@ def test_a_follow_up_keeps_the_talk_and_another_photo_starts_anew(page: Page) ->
     run_example(page, "Ask", 0)
     messages = page.locator("#ask-result .message-row")
     expect(messages).to_have_count(2)
-    page.get_by_label(text("ask.question")).fill("What color is it? ![](http://elsewhere.example/a.png)")
+    page.get_by_label(text("ask.question")).fill("What color is it? <b>now</b> ![](http://elsewhere.example/a.png)")
     page.keyboard.press("Enter")
     expect(messages).to_have_count(4)
     finished(page, "Ask")
-    expect(messages.nth(2)).to_contain_text("elsewhere.example")  # as it was typed, not as a picture
+    expect(messages.nth(2)).to_contain_text("<b>now</b> ![](http://elsewhere.example/a.png)")  # as it was typed
     expect(page.get_by_label(text("ask.question"))).to_have_value("")
     page.locator("#ask-examples").get_by_role("button", name="cat", exact=True).click()
     expect(messages).to_have_count(2)
@@ -73,6 +73,24 @@ def test_a_talk_goes_on_after_a_reload(page: Page) -> None:
         choose(page, "Ask")
         expect(messages).to_have_count(4)
         expect(page.get_by_label(text("ask.question"))).to_have_value("")
+
+
+@pytest.mark.leaves_page
+def test_another_window_has_its_own_talk_and_leaves_this_ones_alone(visit: Visit) -> None:
+    page = visit("Ask")
+    run_example(page, "Ask", 0)
+    with page.context.expect_page() as opened:
+        page.evaluate("window.open(location.href, '_blank', 'noopener')")
+    other = opened.value
+    choose(other, "Ask")
+    expect(other.locator("#ask-result .message-row")).to_have_count(0)
+    run_example(other, "Ask", 1)
+    mine = page.locator("#ask-photo img").get_attribute("src")
+    assert mine != other.locator("#ask-photo img").get_attribute("src")
+    page.reload()
+    choose(page, "Ask")
+    expect(page.locator("#ask-result .message-row")).to_have_count(2)
+    expect(page.locator("#ask-photo img")).to_have_attribute("src", mine or "")
 
 
 def test_a_new_talk_ends_the_answer_that_is_being_written(visit: Visit) -> None:
@@ -129,6 +147,19 @@ def test_own_labels_run_by_keys_and_are_shown_as_typed(page: Page) -> None:
     expect(page.locator("#classify-result tbody tr")).to_have_count(2)
     expect(page.locator("#classify-result .bar", has_text=hostile)).to_have_count(1)
     expect(page.locator("#classify-result")).to_contain_text(text("notes.labels_merged", count=1))
+
+
+def test_a_pasted_template_is_the_one_that_is_used(page: Page) -> None:
+    page.locator("#classify-examples .gallery-item").nth(1).click()
+    finished(page, "Classify")
+    before = page.locator("#classify-result tbody tr").first.inner_text()
+    page.get_by_role("button", name=text("page.options")).click()
+    ensemble = page.get_by_label(text("classify.ensemble"))
+    expect(ensemble).to_be_checked()
+    page.get_by_label(text("classify.template"), exact=True).fill("a sketch of a {}")
+    expect(ensemble).not_to_be_checked()
+    page.keyboard.press("Enter")
+    expect(page.locator("#classify-result tbody tr").first).not_to_have_text(before)
 
 
 def test_a_ready_made_list_fills_the_labels(page: Page) -> None:

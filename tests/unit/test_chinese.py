@@ -20,7 +20,7 @@ NAMES = {
         ("一只猫和一只狗", "a cat and a dog"), ("粉色背景上的一只黑猫", "a black cat on a pink background"),
         ("一只猫,浅蓝色的背景", "a cat on a light blue background"), ("红色", "red"),
         ("小猫", "a cat"), ("三只小猫", "three cats"), ("一只小白猫", "a white cat"), ("我想画一只猫", "a cat"), ("能画一只蓝色的狗吗？", "a blue dog"), ("可以帮我画两只猫吗", "two cats"),
-        ("画一只red apple", "a red apple"), ("蓝色的car", "blue car"), ("a 红色的 car", "a red car"), ("a red 苹果", "a red apple"), ("一只猫 and a dog", "a cat and a dog"), ("两只blue cats", "two blue cats"), ("a cute 小猫", "a cute cat"), ("an 蓝色的 car", "a blue car"), ("two 猫", "two cats"), ("猫 with 狗", "a cat with a dog"), ("我要一只猫", "a cat"), ("請幫我畫兩隻紅色的貓", "two red cats"), ("貓在樹的左邊", "a cat to the left of a tree"),
+        ("画一只red apple", "a red apple"), ("蓝色的car", "blue car"), ("a 红色的 car", "a red car"), ("a red 苹果", "a red apple"), ("一只猫 and a dog", "a cat and a dog"), ("两只blue cats", "two blue cats"), ("a cute 小猫", "a cute cat"), ("an 蓝色的 car", "a blue car"), ("two 猫", "two cats"), ("猫 with 狗", "a cat with a dog"), ("我要一只猫", "a cat"), ("請幫我畫兩隻紅色的貓", "two red cats"), ("貓在樹的左邊", "a cat to the left of a tree"), ("树左边的猫", "a cat to the left of a tree"),
     ],
 )  # fmt: skip
 def test_numbers_colours_places_and_grounds_are_understood(prompt: str, said: str) -> None:

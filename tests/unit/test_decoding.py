@@ -73,6 +73,14 @@ def test_calibrated_words_are_less_sure_in_the_same_order() -> None:
     assert read(0.5, 0) == pytest.approx([2 / 3, 1], abs=2e-3)  # odds of 4 become odds of 2
 
 
+def test_candidates_are_as_likely_beside_a_calibrated_word_as_beside_the_word_itself() -> None:
+    plain, told = (Words(Tokenizer(), recorded([1], 0.4), {0}, some).read([1])[0] for some in ((), (0.5, -0.5)))
+    before, after = (sum(share for _, share in word.others) / word.probability for word in (plain, told))
+    assert told.probability != plain.probability and after == pytest.approx(before)
+    sure = Words(Tokenizer(), recorded([1], 0.4), {0}, (0.1, 3.0)).read([1])[0]
+    assert sure.probability + sum(share for _, share in sure.others) <= 1
+
+
 def test_confidence_is_the_geometric_mean() -> None:
     assert confidence([Word("a", 0.25), Word("b", 1.0)]) == pytest.approx(0.5)
     assert confidence([]) == 0.0

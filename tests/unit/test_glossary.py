@@ -28,7 +28,7 @@ def test_a_label_is_in_english_or_as_it_is(said: str, plain: str) -> None:
         ("狗的左边是什么？", "what is to the left of the dog?"), ("男人手里拿着什么？", "what is the man holding?"), ("地上有什么？", "what is on the ground?"), ("狗在哪里？", "where is the dog?"),
         ("动物是什么？", "what animal is this?"), ("裤子是什么颜色", "what color are the pants?"), ("他们在做什么", "what are the people doing?"), ("这只猫是什么颜色", "what color is the cat?"),
         ("有几个男人和几个女人", ""), ("有几只猫在桌子上", ""), ("有很多人吗", ""), ("两只狗在做什么", ""), ("有多少雪", ""), ("白色是什么", ""), ("狗是什么", ""),
-        ("为什么天是蓝的？", "为什么天是蓝的？"), ("有宇宙吗？", "有宇宙吗？"), ("這隻貓是什麼顏色？", "what color is the cat?"), ("照片裡有幾個人？", "how many people are there?"), ("為什麼？", "為什麼？"), ("What is this?", "What is this?"),
+        ("为什么天是蓝的？", "为什么天是蓝的？"), ("有宇宙吗？", "有宇宙吗？"), ("這隻貓是什麼顏色？", "what color is the cat?"), ("照片裡有幾個人？", "how many people are there?"), ("為什麼？", "為什麼？"), ("牠在做甚麼？", "what is it doing?"), ("她穿著什麼？", "what is the woman wearing?"), ("What is this?", "What is this?"),
     ],
 )  # fmt: skip
 def test_a_question_is_in_english_or_as_it_is(said: str, plain: str) -> None:
