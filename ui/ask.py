@@ -13,10 +13,10 @@ from pipelines.results import Answer, Partial
 from ui import jobs, parts
 
 Talk = dict[str, Any]  # "photo": which photo it is about; "pairs": [question, answer], "" where none has come yet
-# Takes the question that waits for its answer out of where it was typed, and leaves what has been typed behind it since.
+# Takes the last question out of where it was typed, and leaves what has been typed behind it since.
 TAKEN = """(talk, typed) => {
-  const [asked, answer] = talk?.pairs?.at(-1) ?? ["", ""];
-  return asked && !answer && typed.trimStart().startsWith(asked) ? typed.trimStart().slice(asked.length).trimStart() : typed;
+  const asked = talk?.pairs?.at(-1)?.[0];
+  return asked && typed.trimStart().startsWith(asked) ? typed.trimStart().slice(asked.length).trimStart() : typed;
 }"""
 SILENCE: Talk = {"photo": None, "pairs": []}
 

@@ -17,8 +17,8 @@ from ui import api, ask, caption, classify, files, generate, jobs, language, par
 HERE = Path(__file__).parent
 TABS = {"classify": classify, "caption": caption, "ask": ask, "generate": generate}
 
-# On a phone Gradio hides the first link of its footer; page.css does not reach outside the page's blocks.
-FOOTER = "<style>@media (max-width: 640px) { footer .divider { display: none !important; } }</style>"
+# Gradio puts a point behind each link of its footer; page.css does not reach outside the page's blocks.
+FOOTER = "<style>footer .divider { display: none !important; }</style>"
 
 # What `launch` takes for the page (Gradio 6 takes looks there and not in `Blocks`). No font comes from elsewhere.
 LOOK: dict[str, Any] = {
