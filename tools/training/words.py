@@ -1,4 +1,4 @@
-"""What the image tower's 1,000 classes and other things are called: names, synonyms, plurals, hypernyms and glosses from WordNet."""
+"""What the image tower's 1,000 classes are called: names, synonyms, plurals, hypernyms and glosses from WordNet."""
 
 import re
 from bisect import bisect_left
@@ -6,14 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from wordfreq import zipf_frequency
-
 from tools.training import packages
 from tools.training.features import rows
 
 PICTURED = {4, 5, 6, 8, 11, 13, 14, 15, 17, 18, 20, 27}  # WordNet's files of nouns that photographs can show
-EVERYDAY = Path(__file__).with_name("everyday.txt")
-COMMON = 2.3  # a word's Zipf frequency: it is said more than once in five million words (Speer, wordfreq, 2022)
 THINGS = {5, 6, 13, 20}  # animals, artefacts, food, plants
 BROADEST = 400  # a hypernym of more classes than this says too little ("entity", "whole")
 
@@ -135,18 +131,3 @@ def common_nouns(known: set[str]) -> dict[str, str]:
             first = nouns[places[0]]
             found[lemma] = (first if first.file in PICTURED else thing).gloss
     return found
-
-
-def things() -> list[Node]:
-    """Things that have a common name in WordNet, and everyday ones that have none there."""
-    nouns, found = synsets(), dict[str, Node]()
-    for lemma, places in senses():
-        thing = next((place for place in places if nouns[place].file in THINGS), None)
-        common = COMMON + lemma.count(" ")
-        if thing and re.fullmatch(r"[a-z][a-z' -]+", lemma) and min(zipf_frequency(word, "en") for word in lemma.split()) > common:
-            found[lemma] = Node([lemma], nouns[thing].gloss, hypernyms(thing, nouns))
-    for line in EVERYDAY.read_text("utf-8").splitlines():
-        if not line.startswith("#"):
-            name, above, gloss = re.fullmatch(r"(.+?), (.+?): (.+)", line).groups()
-            found[name] = Node([name], gloss, [above])
-    return list(found.values())
