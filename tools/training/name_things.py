@@ -101,17 +101,16 @@ class Names:
     def __init__(self, data: Path, said: Callable[[list[str]], torch.Tensor]) -> None:
         everything, nodes = texts(data), words.nodes(data)
         count = Counter(re.findall("[a-z]+", " ".join(everything["captions"]).lower()))
-        shown = sorted(
-            {name for name, *_ in features.kept(things.FILE)[1]} | {*portraits.WHO}
-        )  # learnt from cuts of photos
+        # What cuts of photos show, the head learns from them.
+        shown = sorted({name for name, *_ in features.kept(things.FILE)[1]} | {*portraits.WHO})
         taken = {wording.lower() for node in nodes for wording in node.wordings[:3]} | {*shown}
         own = listed()
         found = {name: node for name, node in (everyday() | own).items() if name not in taken}
         said_often = {name for name in found if min(count[word] for word in re.findall("[a-z]+", name)) >= SAID}
         known = nodes + [found[name] for name in said_often]
         names = [name for name in found if name not in said_often]
-        often_ = [LISTED if name in own else often(name.split()[-1]) - name.count(" ") for name in names]
-        self.weight = COMMONER ** torch.tensor(often_)
+        frequency = [LISTED if name in own else often(name.split()[-1]) - name.count(" ") for name in names]
+        self.weight = COMMONER ** torch.tensor(frequency)
         self.forms = [[name, filled(TEMPLATES[1], name), words.plural(name)] for name in names]
         first = [form for node in nodes for form in (node.wordings[0], filled(TEMPLATES[1], node.wordings[0]))]
         nouns = [noun for noun in everything["nouns"] if noun not in {*names}]
