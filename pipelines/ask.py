@@ -39,9 +39,7 @@ def stream(
             asked = glossary.question(question)
             turns = tuple((glossary.question(before), answer) for before, answer in turns)
         notes = [text("notes.question_read", question=asked)] if asked != question else []
-        strange = catalog.foreign(row, asked)
-        notes += [text("notes.foreign", model=row.name, words=inputs.short(one)) for one in strange]
-        notes += inputs.remarks(picture)
+        notes += [*catalog.foreign_notes(row, asked), *inputs.remarks(picture)]
         yield Progress("looking")
         written = yield from FAMILIES[row.family](loaded, picture, asked, turns, max_words)
         yield Answer(

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from pipelines import catalog, decoding, inputs, runtime
-from pipelines.errors import UserError, text
+from pipelines.errors import UserError
 from pipelines.inputs import Photo
 from pipelines.loaders import Loaded
 from pipelines.results import Caption, Partial, Progress, last
@@ -34,7 +34,6 @@ def stream(
     row = yield from catalog.choose("caption", model)
     question = _question(row, detail)
     yield from runtime.prepare(row)
-    notes = [text("notes.foreign", model=row.name, words=inputs.short(one)) for one in catalog.foreign(row, prompt)]
     with runtime.lend(row) as loaded:
         yield Progress("looking")
         written = yield from FAMILIES[row.family](loaded, picture, question, beams, max_words, prompt)
@@ -43,7 +42,7 @@ def stream(
             text=written.text,
             words=written.words,
             confidence=written.confidence,
-            notes=(*notes, *inputs.remarks(picture)),
+            notes=(*catalog.foreign_notes(row, prompt), *inputs.remarks(picture)),
         )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines import inputs
-from pipelines.errors import UserError
+from pipelines.errors import UserError, text
 from pipelines.results import Progress
 
 # Letters that are not Latin, and emoji.
@@ -132,6 +132,12 @@ def choose(task: str, model: str | None = None) -> Generator[Progress, None, Row
 def foreign(row: Row, *texts: str) -> list[str]:
     """The texts in a script that a model does not read, which reads English only."""
     return [one for one in texts if row.english_only and FOREIGN.search(one)]
+
+
+def foreign_notes(row: Row, *texts: str) -> list[str]:
+    """The note on these texts, where there are any."""
+    strange = foreign(row, *texts)
+    return [text("notes.foreign", model=row.name, words=inputs.short(", ".join(strange)))] if strange else []
 
 
 def typing_allowed() -> bool:

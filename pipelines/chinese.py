@@ -18,13 +18,14 @@ LIGHT = ("blue", "green", "yellow", "gray")  # as grounds: the only ones but whi
 PLACES = {"左": "to the left of", "右": "to the right of", "上": "above", "下": "below"}
 
 _COLOUR = "|".join(sorted(COLOURS, key=len, reverse=True))
-_SIDE = "(左|右|上|下)[边面方侧]?"
+_SIDED = "(左|右|上|下)[边面方侧]"
+_SIDE = f"{_SIDED}?"
 _ABOUT = re.compile(r"[\s，。、！？,.!?“”]|的?(?:图片|照片|贴纸)$|可爱的?|漂亮的?|美丽的?|[吗吧呢][？?。！!]*$")
 _DRAW = re.compile("^(?:请|我想要?|我要|能不能|能|可不可以|可以|你|帮我|给我)*(?:画(?:一下)?(?!板)|(?<=要))")
 _GROUND = re.compile(rf"在?(?:(浅|淡)?({_COLOUR})色?)的?背景[上中里]?的?")
 _PHRASE = re.compile(rf"(\d{{1,2}}|[{''.join(NUMBERS)}]?)([{MEASURES}]?)(?:({_COLOUR})色?的?)?(.+)")
 _PLACED = re.compile(rf"(.+?)在(.+?)的?{_SIDE}")
-_OF_SIDE = re.compile(r"(.+?)的?(左|右|上|下)[边面方侧]的(.+)")
+_OF_SIDE = re.compile(rf"(.+?)的?{_SIDED}的(.+)")
 _THERE = re.compile(rf"(.+?)的?{_SIDE}(?:是|有)(.+)")
 _BEFORE = re.compile(rf"([{''.join(NUMBERS)}]?)[{MEASURES}]?(?:({_COLOUR})色?的?)?")
 HAN = re.compile("[\u3400-\u9fff]+")

@@ -15,7 +15,7 @@ from PIL.Image import Image
 from torch.nn.functional import interpolate, normalize
 
 from pipelines import catalog, glossary, inputs, runtime
-from pipelines.catalog import foreign
+from pipelines.catalog import foreign, foreign_notes
 from pipelines.errors import UserError, text
 from pipelines.inputs import Photo
 from pipelines.loaders import Loaded
@@ -185,8 +185,8 @@ def _unread(loaded: Loaded, labels: Sequence[str], said: Sequence[str], template
     """Notes on labels that the model reads in other words, as they are `said` to it, can't read, or can't tell apart."""
     if other := [f"{inputs.short(label)} → {one}" for label, one in zip(labels, said, strict=True) if label != one]:
         yield text("notes.labels_read", labels=inputs.few(other))
-    if strange := foreign(loaded.row, *said):
-        yield text("notes.foreign", model=loaded.row.name, words=inputs.short(", ".join(strange)))
+    strange = foreign(loaded.row, *said)
+    yield from foreign_notes(loaded.row, *strange)
     template = max(templates, key=len)
     if long := [(label, one) for label, one in zip(labels, said, strict=True) if len(one) > LONG and " " in one]:
         whole = loaded.tokenizer([filled(template, one) for _, one in long])

@@ -4,22 +4,19 @@ It learns from what a detector finds in photos that people described (`things`, 
 size in use, and from stickers of one thing, whose names `name_things` has moved. What the head gives for all other photos
 and for features made up for ImageNet's names stays nearly what it was; the tower and the texts stay as they are."""
 
-import argparse
 import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import open_clip
 import PIL.Image
 import torch
-from tokenizers import Tokenizer
 from torch import nn
 from torch.nn.functional import cross_entropy, dropout, normalize
 
 from tools.training import features, portraits, things
 from tools.training.features import BATCH, FOLDER
 from tools.training.scenes import Scenes
-from tools.training.train_clip import Unreal, export, labels, reader
+from tools.training.train_clip import Unreal, arguments, export, labels, opened, reader
 
 STEPS, RATE, DROPPED, HEAT = 400, 2e-4, 0.2, 30
 STICKERS, HELD = 3000, 300
@@ -145,15 +142,9 @@ def learn(data: Path, model: nn.Module, said: Callable[[list[str]], torch.Tensor
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--start", type=Path, default=Path("assets/models/quartet-clip"))
-    parser.add_argument("--out", type=Path, default=Path("assets/models/quartet-clip"))
-    options = parser.parse_args()
+    options = arguments(__doc__).parse_args()
     torch.manual_seed(0)
-    model, prepare = open_clip.create_model_from_pretrained(f"local-dir:{options.start}")
-    model.eval().requires_grad_(False)
-    tokenizer = Tokenizer.from_file(str(options.start / "tokenizer.json"))
+    model, prepare, tokenizer = opened(options.start)
     said = reader(model, tokenizer)
     model.visual.head.proj.weight.data.copy_(learn(options.data, model, said, Seen(model.visual.trunk, prepare)))
     export(model, tokenizer, options.out)

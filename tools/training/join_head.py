@@ -4,7 +4,6 @@ It goes on from what ships, on photos as in `train_clip.join`, on made-up featur
 names at once, and on stickers in three arts, and keeps near to what it gave for photos and thumbnails. What is kept is the
 average of the last weights, blended with those from before (`SHARE`)."""
 
-import argparse
 import copy
 import random
 from pathlib import Path
@@ -25,6 +24,7 @@ from tools.training.train_clip import (
     TEMPLATES,
     USUAL,
     World,
+    arguments,
     build,
     export,
     labels,
@@ -199,13 +199,10 @@ def learn(data: Path, model: nn.Module, tokenizer: Tokenizer, steps: int) -> Hea
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--start", type=Path, default=Path("assets/models/quartet-clip"))
-    parser.add_argument("--out", type=Path, default=Path("assets/models/quartet-clip"))
-    parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    wanted = arguments(__doc__)
+    wanted.add_argument("--steps", type=int, default=600)
+    wanted.add_argument("--seed", type=int, default=0)
+    options = wanted.parse_args()
     torch.manual_seed(options.seed)
     random.seed(options.seed)
     tokenizer = Tokenizer.from_file(str(options.start / "tokenizer.json"))

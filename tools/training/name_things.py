@@ -4,14 +4,12 @@ The tower has read such names nowhere: "donut" came to lie near oboes. Where nam
 MiniLM says of them with their definitions and of what they are kinds of, by kernel ridge regression; so is told where
 others belong. What the tower gives for all that it knows stays nearly as it was, and the image tower as it is."""
 
-import argparse
 import random
 import re
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import open_clip
 import torch
 from tokenizers import Tokenizer
 from torch import nn
@@ -24,10 +22,12 @@ from tools.training.features import FOLDER
 from tools.training.stickers import PAINTS
 from tools.training.train_clip import (
     TEMPLATES,
+    arguments,
     encode_minilm,
     export,
     ids,
     labels,
+    opened,
     read_all,
     reader,
     schedule,
@@ -154,16 +154,11 @@ def learn(model: nn.Module, tokenizer: Tokenizer, names: Names) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--start", type=Path, default=Path("assets/models/quartet-clip"))
-    parser.add_argument("--out", type=Path, default=Path("assets/models/quartet-clip"))
-    options = parser.parse_args()
+    options = arguments(__doc__).parse_args()
     torch.manual_seed(0)
     random.seed(0)
-    model, _ = open_clip.create_model_from_pretrained(f"local-dir:{options.start}")
-    model.requires_grad_(False).text.requires_grad_(True)
-    tokenizer = Tokenizer.from_file(str(options.start / "tokenizer.json"))
+    model, _, tokenizer = opened(options.start)
+    model.text.requires_grad_(True)
     names, first = Names(options.data, reader(model, tokenizer)), [p.detach().clone() for p in model.text.parameters()]
     learn(model, tokenizer, names)
     with torch.no_grad():

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import open_clip
+import PIL.Image
 import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -648,6 +649,21 @@ def export(model: nn.Module, tokenizer: Tokenizer, folder: Path) -> None:
     )
     state = {name: v.half() if v.is_floating_point() else v for name, v in model.state_dict().items()}
     save_file({name: value.contiguous() for name, value in state.items()}, folder / "open_clip_model.safetensors")
+
+
+def arguments(description: str | None) -> argparse.ArgumentParser:
+    """The arguments of what goes on from a CLIP that ships."""
+    made, shipped = argparse.ArgumentParser(description=description), Path("assets/models/quartet-clip")
+    made.add_argument("--data", type=Path, default=Path("../shared/data"))
+    made.add_argument("--start", type=Path, default=shipped)
+    made.add_argument("--out", type=Path, default=shipped)
+    return made
+
+
+def opened(folder: Path) -> tuple[nn.Module, Callable[[PIL.Image.Image], torch.Tensor], Tokenizer]:
+    """A CLIP that `export` wrote, frozen; what prepares its photos; and its tokenizer."""
+    model, prepare = open_clip.create_model_from_pretrained(f"local-dir:{folder}")
+    return model.eval().requires_grad_(False), prepare, Tokenizer.from_file(str(folder / "tokenizer.json"))
 
 
 def main() -> None:
