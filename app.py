@@ -7,6 +7,7 @@ import socket
 from collections.abc import Sequence
 
 LANGUAGES = ("auto", "en", "zh")  # auto: the visitor's own; those of assets/texts
+SWITCHES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 TASKS = ("classify", "caption", "ask", "generate")
 
 
@@ -92,7 +93,9 @@ def settings(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         value = os.environ.get(f"QUARTET_{action.dest.upper()}")
         if value and action.dest != "help":
             switch = isinstance(action, argparse.BooleanOptionalAction)
-            given[action.dest] = value.lower() in ("1", "true", "yes", "on") if switch else value
+            if switch and value.lower() not in SWITCHES:
+                made.error(f"QUARTET_{action.dest.upper()} is {' or '.join(SWITCHES)}, not {value}")
+            given[action.dest] = SWITCHES[value.lower()] if switch else value
     made.set_defaults(**given)
     return made.parse_args(arguments)
 
@@ -158,7 +161,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             **page.LOOK,
         )
     except OSError as error:
-        taken = f"Quartet can't listen on port {chosen.port} of {chosen.host}: another program may. Try --port {chosen.port + 1}."
+        other = chosen.port + (1 if chosen.port < 65535 else -1)
+        taken = f"Quartet can't listen on port {chosen.port} of {chosen.host}: another program may. Try --port {other}."
         raise SystemExit(taken) from error
     print(f"Quartet is at {demo.local_url}" + (f" and {demo.share_url}" if demo.share_url else ""), flush=True)
     if chosen.share and not demo.share_url:

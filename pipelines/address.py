@@ -1,6 +1,7 @@
 """A photo from an http(s) address: public hosts only, checked on the very address that is connected to."""
 
 import ipaddress
+import re
 import socket
 import threading
 import time
@@ -74,7 +75,8 @@ def _parsed(url: str) -> tuple[httpcore.URL, str]:
         name = host if ":" in host else host.encode("idna").decode("ascii")
         return httpcore.URL(scheme=parts.scheme, host=name, port=parts.port, target=path), host
     except (ValueError, UnicodeError) as error:
-        raise UserError("url_scheme", url=url[:100]) from error
+        code = "url_broken" if re.match("https?://", url, re.IGNORECASE) else "url_scheme"
+        raise UserError(code, url=url[:100]) from error
 
 
 def _host_header(url: httpcore.URL) -> bytes:

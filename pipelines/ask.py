@@ -1,5 +1,6 @@
 """Questions about a photo, answered."""
 
+import re
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import replace
@@ -39,6 +40,7 @@ def stream(
             asked = glossary.question(question)
             turns = tuple((glossary.question(before), answer) for before, answer in turns)
         notes = [text("notes.question_read", question=asked)] if asked != question else []
+        notes += [text("notes.wordless")] if not re.search(r"\w", asked) else []
         notes += [*catalog.foreign_notes(row, asked), *inputs.remarks(picture)]
         yield Progress("looking")
         written = yield from FAMILIES[row.family](loaded, picture, asked, turns, max_words)

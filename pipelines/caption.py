@@ -30,7 +30,7 @@ def stream(
     picture = inputs.photo(photo)
     beams = inputs.number(beams, "beams", 1, 8)
     max_words = inputs.number(max_words, "max_words", 1, 200)
-    prompt = inputs.optional_words(prompt, "prompt")
+    prompt = inputs.optional_words(prompt, "beginning")
     row = yield from catalog.choose("caption", model)
     question = _question(row, detail)
     yield from runtime.prepare(row)

@@ -79,7 +79,8 @@ def embed_photos(photos: Iterable[Photo], *, model: str | None = None) -> NDArra
     """Embeddings of photos, float32 [n, d], each of unit length; a photo by itself is one of them. Raises `UserError`."""
     row = catalog.find("classify", model)
     _drain(runtime.prepare(row))
-    several = [photos] if photos is None or isinstance(photos, str | bytes | Path | Image) else photos
+    one = isinstance(photos, str | bytes | Path | Image) or not isinstance(photos, Iterable)
+    several: Iterable[Any] = [photos] if one else photos
     with runtime.lend(row) as loaded:
         found = [_photo_embedding(loaded, inputs.photo(photo)) for photo in several]
     if not found:
@@ -87,11 +88,11 @@ def embed_photos(photos: Iterable[Photo], *, model: str | None = None) -> NDArra
     return torch.stack(found).numpy()
 
 
-def embed_texts(texts: Sequence[str], *, model: str | None = None) -> NDArray[np.float32]:
+def embed_texts(texts: Iterable[str], *, model: str | None = None) -> NDArray[np.float32]:
     """Embeddings of texts as given (no template), float32 [n, d], each of unit length; a text by itself is one of them.
     Raises `UserError`."""
-    several = [texts] if isinstance(texts, str) else texts
-    if not isinstance(several, Sequence) or not all(isinstance(one, str) for one in several):
+    several = [texts] if isinstance(texts, str) else [*texts] if isinstance(texts, Iterable) else [texts]
+    if not all(isinstance(one, str) for one in several):
         raise UserError("labels_text")
     if not several:
         raise UserError("labels_none")
@@ -118,7 +119,7 @@ def _templates(templates: str | Sequence[str] | None, row: catalog.Row) -> tuple
     given = [templates] if isinstance(templates, str) else templates
     if not isinstance(given, list | tuple) or not all(isinstance(template, str) for template in given):
         raise UserError("templates_count")
-    chosen = [template.strip() for template in given if template.strip()]
+    chosen = [*filter(None, (inputs.optional_words(template, "templates") for template in given))]
     if not chosen or len(chosen) > 100 or any(len(template) > 200 for template in chosen):
         raise UserError("templates_count")
     for template in chosen:

@@ -5,6 +5,7 @@ import os
 import tomllib
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -29,9 +30,9 @@ def languages() -> frozenset[str]:
 
 
 def chosen() -> str:
-    """The language that everybody is spoken to in; "" where it is the reader's own."""
+    """The language that everybody is spoken to in; "" where it is the reader's own, or there are no texts in it."""
     setting = os.environ.get("QUARTET_LANGUAGE", "auto")
-    return "" if setting == "auto" else setting
+    return setting if setting in languages() else ""
 
 
 def spoken() -> str:
@@ -85,6 +86,9 @@ class UserError(Exception):
         super().__init__(code, values)
         self.code = code
         self.values = values
+
+    def __reduce__(self) -> tuple[Any, ...]:  # its values are named, which an exception's own copy forgets
+        return partial(UserError, self.code, **self.values), ()
 
     def sentence(self, language: str | None = None) -> str:
         return text(f"errors.{self.code}", language, **self.values)

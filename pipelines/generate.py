@@ -4,7 +4,7 @@ import copy
 import functools
 import inspect
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -87,6 +87,12 @@ def _after(
 def run(prompt: str, **settings: Any) -> Pictures:
     """Drains `stream` and returns its result."""
     return last(stream(prompt, **settings), Pictures)
+
+
+def again(recipe: Mapping[str, Any]) -> Pictures:
+    """Draws once more what a recipe tells of: one of a result's, or `inputs.read_recipe`'s of a PNG."""
+    taken = inspect.signature(stream).parameters
+    return run(**{name: value for name, value in recipe.items() if name in taken})
 
 
 def _settings(

@@ -55,7 +55,7 @@ pillow_heif.register_heif_opener()
 
 def photo(source: Photo) -> PIL.Image.Image:
     """The RGB picture in a file, its bytes or a PIL image, told by content and never by name: upright, over white,
-    in sRGB, the first frame of an animation. Raises `UserError`."""
+    in sRGB, of an animation the first frame (of an open one its present frame). Raises `UserError`."""
     if isinstance(source, PIL.Image.Image):
         _check_size(source)
         return _decoded(source.copy)
@@ -73,10 +73,12 @@ def remarks(picture: PIL.Image.Image) -> tuple[str, ...]:
 
 
 def _read(path: str | Path | None) -> bytes:
-    if path is None or path == "":
+    if path is None:
         raise UserError("photo_missing")
     if not isinstance(path, str | Path):
         raise UserError("photo_kind", kind=type(path).__name__)
+    if path == "":
+        raise UserError("photo_missing")
     try:
         with open(path, "rb") as file:
             return file.read(MAX_MEBIBYTES * 2**20 + 1)

@@ -14,7 +14,7 @@ MANY = re.compile(
     re.IGNORECASE,
 )
 DENIED = re.compile(
-    r"(?:(?<![\w-])(?:(?:without|with no|but no|but not|and not?|not|no)\b|0 (?=\w+s\b))|, no\b)(?! (?:entry|smoking|parking)\b)[^,.;]*[,.; ]*"
+    r"(?:(?<![\w-])(?:(?:without|with no|but no|but not|and not?|not|no)\b|0 (?=\w+s\b))|, no\b)(?! (?:entry|smoking|parking)\b)(?:(?! but (?!not?\b))[^,.;])*(?: but |[,.; ])*"
     "|(?:[，,、；]?(?:但是?)?不要|[，,、；](?:但是?)?(?:[没沒]有?|不[带帶含]))[^，,。；]*[，,。； ]*",
     re.IGNORECASE,
 )
@@ -45,7 +45,7 @@ def read(loaded: Loaded, prompt: str) -> tuple[str, list[str]]:
         return prompt, [*_cut(loaded, prompt)]
     notes, prompt = [], ASKED.sub("", prompt)
     for what, pattern in (("denied", DENIED), ("styled", STYLE)):
-        left_out = [one[0].strip(",.; ，。、；") for one in pattern.finditer(prompt)]
+        left_out = [one[0].strip(",.; ，。、；").removesuffix(" but") for one in pattern.finditer(prompt)]
         rest = re.sub(" +(?=[ ,])", "", pattern.sub(" ", prompt)).strip(" ,，")
         if left_out and rest:
             prompt = rest

@@ -17,6 +17,7 @@ from pipelines.results import Progress
 
 NAME = re.compile(r"(?P<source>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>\w[\w./-]*))?")
 LICENCE = re.compile(r"[\w.+-]{1,40}")  # as the hub abbreviates them
+SMALL = 512  # pixels: pipelines have no table of sizes near to what is asked for ("bins") for models that draw fewer
 OVERHEAD = 1.2  # memory of a loaded model for each byte of its weights
 
 # The tasks of a family and what it needs to know, where the model's own files do not say it.
@@ -81,6 +82,8 @@ def _row(task: str, name: str, source: str, revision: str, folder: Path, sizes: 
         defaults=_defaults(folder) if family == "diffusers" else {},
         options=FAMILIES[family][1],
     )
+    if made.defaults.get("width", SMALL) < SMALL:
+        made = replace(made, options={"call": {"use_resolution_binning": False}})
     wanted = needed.files(made, sizes, folder)
     stored = sum(sizes[path] for path in wanted if path.endswith(".safetensors"))
     parameters = stored // width
@@ -118,8 +121,9 @@ def _helpers(folder: Path) -> tuple[Helper, ...]:
 
 def _defaults(folder: Path) -> dict[str, Any]:
     """The usual settings of a pipeline's kind: Stable Diffusion 1 and 2 draw 512 pixels, later ones 1024."""
-    kind = str(_read(folder / "model_index.json").get("_class_name"))
-    pixels = 512 if kind in ("StableDiffusionPipeline", "LatentConsistencyModelPipeline") else 1024
+    index = _read(folder / "model_index.json")
+    usual = 512 if index.get("_class_name") in ("StableDiffusionPipeline", "LatentConsistencyModelPipeline") else 1024
+    pixels = size if isinstance(size := index.get("default_sample_size"), int) else usual
     return {"steps": 25, "guidance": 5.0, "width": pixels, "height": pixels}
 
 

@@ -1,6 +1,8 @@
 """On a ZeroGPU Space a task runs in a worker that has a graphics card for some seconds; elsewhere it runs right here."""
 
 import os
+import re
+import sys
 from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Any
@@ -20,13 +22,27 @@ def stream(task: str, **values: Any) -> Generator[Any, None, None]:
     pipelines.task(task)
     from pipelines import runtime
 
+    enter()
     row = yield from catalog.choose(task, values.get("model"))
     yield from runtime.prepare(row)  # weights are read before the worker forks
-    with closing(worker(task, values | {"reader": errors.spoken()})) as events:
-        for event in events:
-            if isinstance(event, tuple):
-                raise UserError(event[0], **event[1])
-            yield event
+    try:
+        with closing(worker(task, values | {"reader": errors.spoken()})) as events:
+            for event in events:
+                if isinstance(event, tuple):
+                    raise UserError(event[0], **event[1])
+                yield event
+    except Exception as error:
+        if not (hasattr(error, "title") and hasattr(error, "message")):
+            raise
+        # A `gr.Error` of the package's own: no card is free, or the visitor's seconds are used up.
+        raise UserError("zero_gpu", message=re.sub("<[^>]*>", "", str(error.message)).rstrip(". ")) from error
+
+
+def enter() -> None:
+    """Lets this thread load models as if there were a graphics card: the package's torch modes hold for one thread only, the
+    one that imported it (`spaces.zero.torch.patching`), and jobs have threads of their own."""
+    if modes := sys.modules.get("spaces.zero.torch"):  # on ZeroGPU only
+        modes.enter_mode()
 
 
 def _worker(task: str, values: dict[str, Any]) -> Generator[Any, None, None]:

@@ -2,6 +2,7 @@
 
 import argparse
 import glob
+import re
 import subprocess
 from pathlib import Path
 
@@ -10,12 +11,25 @@ from huggingface_hub.errors import HfHubHTTPError
 
 ROOT = Path(__file__).parent.parent
 LEFT_OUT = ("tests/", ".ci/", "tools/training/")
+NEWEST = {
+    "torch": "2.13.0",
+    "torchvision": "0.28.0",
+}  # that ZeroGPU lists (Hugging Face's documentation of it, 2026-09)
 
 
 def files() -> list[str]:
     """What a Space needs: the files that git tracks, so that nothing private in the folder goes along."""
     tracked = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     return [name for name in tracked.split("\0") if name and not name.startswith(LEFT_OUT)]
+
+
+def requirements() -> str:
+    """The project's requirements with what ZeroGPU has of torch."""
+    lines = (ROOT / "requirements.txt").read_text("utf-8").splitlines()
+    names = [re.split(r"[\[<>=]", line)[0] for line in lines]
+    return "".join(
+        f"{name}=={NEWEST[name]}\n" if name in NEWEST else f"{line}\n" for name, line in zip(names, lines, strict=True)
+    )
 
 
 def main() -> None:
@@ -26,7 +40,9 @@ def main() -> None:
     if not chosen.name or chosen.name.count("/") != 1:
         made.exit(2, "Name the Space: make space NAME=you/quartet\n")
     if not get_token():
-        made.exit(2, "There is no Hugging Face token on this machine. Run `hf auth login`, or set HF_TOKEN.\n")
+        made.exit(
+            2, "There is no Hugging Face token on this machine. Run `.venv/bin/hf auth login`, or set HF_TOKEN.\n"
+        )
     api = HfApi()
     try:
         api.create_repo(chosen.name, repo_type="space", space_sdk="gradio", private=chosen.private, exist_ok=True)
@@ -35,7 +51,15 @@ def main() -> None:
             repo_type="space",
             folder_path=ROOT,
             allow_patterns=[glob.escape(name) for name in files()],
+            ignore_patterns="requirements.txt",
             commit_message="Upload Quartet",
+        )
+        api.upload_file(
+            path_or_fileobj=requirements().encode(),
+            path_in_repo="requirements.txt",
+            repo_id=chosen.name,
+            repo_type="space",
+            commit_message="What it needs",
         )
     except (HfHubHTTPError, OSError) as error:
         made.exit(1, f"The Space could not be uploaded: {error}\n")

@@ -1,6 +1,7 @@
 """The four tasks over HTTP and MCP: /classify, /caption, /ask and /generate, with the arguments of the pipelines."""
 
 from dataclasses import asdict
+from inspect import signature
 from typing import Any
 
 import gradio as gr
@@ -9,6 +10,14 @@ from gradio.context import LocalContext
 from pipelines.errors import UserError
 from pipelines.results import Classification, Pictures, Result
 from ui import files, jobs
+
+CAT = "assets/examples/cat.jpg"
+EXAMPLES: dict[str, Any] = {
+    "photo": {"path": CAT, "url": CAT, "meta": {"_type": "gradio.FileData"}},
+    "labels": ["a cat", "a dog"],
+    "question": "What animal is this?",
+    "prompt": "a red apple",
+}
 
 
 def classify(
@@ -137,10 +146,14 @@ def generate(
     return plain | {"seeds": [str(seed) for seed in result.seeds], "pictures": pictures}
 
 
-def endpoints() -> None:
-    """Adds the four endpoints to the `gr.Blocks` that is being built."""
+def endpoints(page: gr.Blocks) -> None:
+    """Adds the four endpoints to the page that is being built. What it documents of them runs as it stands there."""
     for function in (classify, caption, ask, generate):
         gr.api(function, api_name=function.__name__, concurrency_limit=None)
+        *_, endpoint = page.fns.values()
+        for component, (name, one) in zip(endpoint.inputs, signature(function).parameters.items(), strict=False):
+            shown = EXAMPLES[name] if one.default is one.empty else one.default
+            component.example_payload = lambda shown=shown: shown
 
 
 def _finish(request: gr.Request | None, task: str, **values: Any) -> Result:
@@ -172,7 +185,7 @@ def _awaited() -> bool:
 
 
 def _path(photo: Any) -> str:
-    """The path of an uploaded file; Gradio has checked that it lies in its upload folder."""
+    """The path of an uploaded file; Gradio has checked that it lies in its upload folder (`page.Page`)."""
     path = photo.get("path") if isinstance(photo, dict) else getattr(photo, "path", None)
     if not isinstance(path, str):
         raise gr.Error(UserError("photo_missing").sentence(), print_exception=False)

@@ -71,6 +71,7 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
         None, [template, ensemble], ensemble, js=f"(now, all) => now === {TEMPLATE!r} && all", **parts.QUIET
     )
     ready.input(_ready, ready, labels, **parts.QUIET)
+    labels.input(None, None, ready, js="() => ''", **parts.QUIET)  # labels of one's own are no list's
     labels.change(_run_label, labels, frame.run, trigger_mode="always_last", **parts.QUIET)
     return parts.Tab(frame, resume, [scores], picture=photo, send=send, target=photo)
 

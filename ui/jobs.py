@@ -261,6 +261,7 @@ class Warmth:
 
     def _warm(self, models: dict[str, str | None]) -> None:
         reason = None
+        zero.enter()
         for task, model in models.items():
             try:
                 self._say(later("page.warming", model=pipelines.catalog.find(task, model).name))

@@ -1,6 +1,7 @@
 // What Gradio has no word for: screen readers are told the page's own language, Ctrl+Enter runs, a picture dropped on the
 // Generate tab restores its settings, example photos have names for those who can't see them, a result is marked once its
-// photo is no longer there, on a narrow screen the result comes into view when it is asked for, a reload comes back to the tab
+// photo is no longer there, a result that is asked for comes into view, a model's name is chosen whole where another can be
+// typed, a photo whose kind the browser can't tell is taken all the same, a reload comes back to the tab
 // that was open, and each window keeps its own jobs, fields and conversation.
 for (const name of ["getItem", "setItem"]) {
   const plain = Storage.prototype[name];
@@ -19,9 +20,27 @@ document.addEventListener("keydown", (event) => {
 });
 
 document.addEventListener("click", (event) => {
-  if (innerWidth > 640 || !event.target.closest("button.run, .examples button")) return;
-  visible(".card")?.scrollIntoView({ behavior: "smooth", block: "start" });
+  if (!event.target.closest("button.run, .examples button")) return;
+  const card = visible(".card"), top = card?.getBoundingClientRect().top;
+  if (top < 0 || top > innerHeight - 200) card.scrollIntoView({ behavior: "smooth", block: "start" });
 });
+
+document.addEventListener("focusin", (event) => event.target.closest("[id$=-model] input")?.select());
+
+const hand = (input, file) => {
+  const files = new DataTransfer();
+  files.items.add(file);
+  input.files = files.files;
+  input.dispatchEvent(new Event("change", { bubbles: true }));
+};
+document.addEventListener("drop", (event) => {  // Gradio goes by the kind that the browser tells; the server by content
+  const input = event.target.closest?.("[id$=-photo]")?.querySelector("input[type=file]");
+  const file = event.dataTransfer?.files[0];
+  if (!input || !file || file.type) return;
+  event.preventDefault();
+  event.stopPropagation();
+  hand(input, new File([file], file.name, { type: "image/unknown" }));
+}, true);
 
 const restorable = (event) => {
   const tab = document.querySelector("#generate-tab");
@@ -37,11 +56,7 @@ document.addEventListener("drop", (event) => {
   if (!tab) return;
   event.preventDefault();
   tab.classList.remove("dropping");
-  const input = tab.querySelector("#generate-restore input[type=file]");
-  const files = new DataTransfer();
-  files.items.add(event.dataTransfer.files[0]);
-  input.files = files.files;
-  input.dispatchEvent(new Event("change", { bubbles: true }));
+  hand(tab.querySelector("#generate-restore input[type=file]"), event.dataTransfer.files[0]);
 });
 
 let openBefore = sessionStorage.getItem("quartet-tab");  // of this window
@@ -57,6 +72,9 @@ new MutationObserver(() => {
   if (language && document.documentElement.lang !== language) document.documentElement.lang = language;
   for (const image of document.querySelectorAll(".examples button:not([aria-label]) img")) {
     image.closest("button").ariaLabel = decodeURIComponent(image.src).split("/").pop().replace(/\.\w+$/, "");
+  }
+  for (const image of document.querySelectorAll("[id$=-photo] img[alt='']")) {
+    image.alt = image.closest("[id$=-photo]").querySelector("[data-testid=block-label]")?.textContent.trim() ?? "";
   }
   for (const old of document.querySelectorAll("[data-photo]")) {
     const photo = old.closest("[role=tabpanel]").querySelector("[id$=-photo] img");

@@ -42,6 +42,8 @@ LOOK: dict[str, Any] = {
         button_primary_background_fill_hover_dark="*primary_700",
         color_accent="*primary_600",
         input_background_fill_dark="*neutral_900",
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
     ),
     "css_paths": [HERE / "page.css"],
     "head": f"<script>{(HERE / 'page.js').read_text('utf-8')}</script>{FOOTER}",
@@ -82,16 +84,19 @@ class Page(gr.Blocks):
         return await super().preprocess_data(block_fn, inputs, *more, **named)
 
     async def _brought(self, value: Any) -> Any:
-        """An input in which each file that is given by its web address is one on this machine."""
+        """An input in which each file that is given by its web address is one on this machine, and each says that it is a
+        file: only of these Gradio checks that they were uploaded, and are no others of this machine's."""
         if isinstance(value, list | tuple):
             return [await self._brought(one) for one in value]
         if not isinstance(value, dict):
             return value
         path = value.get("path")
-        if isinstance(path, str) and is_http_url_like(path):
+        if not isinstance(path, str):
+            return {name: await self._brought(one) for name, one in value.items()}
+        if is_http_url_like(path):
             own = files.uploaded(path) or await anyio.to_thread.run_sync(files.fetched, path, limiter=self.limiter)
-            return value | {"path": own, "url": None}
-        return {name: await self._brought(one) for name, one in value.items()}
+            value = value | {"path": own, "url": None}
+        return value | {"meta": {"_type": "gradio.FileData"}}
 
 
 def build(settings: Settings) -> gr.Blocks:
@@ -134,7 +139,7 @@ def _drawn(settings: Settings) -> gr.Blocks:
         frames = [one.frame for one in built.values()]
         page.load(lambda: [one.offered() for one in frames], None, [one.model for one in frames], **parts.QUIET)
         page.load(_warming, None, warm, **parts.WATCHING)
-        api.endpoints()
+        api.endpoints(page)
     return page
 
 

@@ -14,7 +14,7 @@ import PIL.Image
 
 from pipelines import catalog, hub, inputs
 from pipelines.errors import UserError, spoken, text
-from pipelines.results import Partial, Progress, Result, Word
+from pipelines.results import Answer, Caption, Classification, Partial, Progress, Result, Word
 from ui import files, jobs
 from ui.photo import Photo
 
@@ -305,7 +305,7 @@ def status(snapshot: jobs.Snapshot) -> str:
     if snapshot.state == "stopped":
         return said(text("page.stopped"))
     if snapshot.result:
-        return idle()
+        return said(text("page.result"), f'<span class="heard">{html.escape(_heard(snapshot.result))}</span>')
     done = total = 0
     if snapshot.state == "waiting":
         sentence = text("progress.waiting", place=snapshot.place)
@@ -325,6 +325,14 @@ def status(snapshot: jobs.Snapshot) -> str:
         sentence = text("progress.starting")
     inner = f' style="width:{100 * done / total:.0f}%"' if total else ' class="unknown"'
     return said(sentence, f'<div class="progress"><span{inner}></span></div>')
+
+
+def _heard(result: Result) -> str:
+    """What a screen reader says when a result is there; answers stand in a log, which it reads anyway."""
+    if isinstance(result, Classification):
+        best = result.top(1)[0]
+        return f"{best.label}: {percent(best.probability)}"
+    return result.text if isinstance(result, Caption) and not isinstance(result, Answer) else ""
 
 
 def made(result: Result | None, photo: str | None = None) -> str:

@@ -50,6 +50,16 @@ def test_caption_writes_a_sentence(client: Client) -> None:
     assert len(result["text"].split()) >= 3 and 0 < result["confidence"] <= 1
 
 
+def test_a_file_of_the_server_s_own_is_no_photo(server: Server, tmp_path: Path) -> None:
+    PIL.Image.open(PHOTO).save(tmp_path / "private.png")
+    for path in (tmp_path / "private.png", tmp_path / "none.png", PHOTO):
+        for named in ({}, {"meta": {"_type": "else"}}):
+            data = [{"path": str(path)} | named, None, 1, 30, "", "short"]
+            event = httpx.post(f"{server.url}/gradio_api/call/caption", json={"data": data}).json()["event_id"]
+            said = httpx.get(f"{server.url}/gradio_api/call/caption/{event}", timeout=60).text
+            assert said.startswith("event: error") and "not uploaded" in said
+
+
 def test_ask_answers_with_a_history(client: Client) -> None:
     result = client.predict(
         photo=handle_file(PHOTO), question="what color is it?", history=[["is it a cat?", "yes"]], api_name="/ask"

@@ -118,6 +118,17 @@ def test_a_variable_stands_for_each_flag_and_the_flag_wins(monkeypatch: pytest.M
     assert (chosen.port, chosen.share, chosen.caption_model, chosen.memory) == (8001, True, "some-model", 2.5)
     assert app.settings(["--port", "9000", "--no-share"]).port == 9000
     assert not app.settings(["--no-share"]).share
+    monkeypatch.setenv("QUARTET_SHARE", "off")
+    assert not app.settings([]).share
+
+
+def test_a_switch_that_is_neither_on_nor_off_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("QUARTET_WARM", "maybe")
+    with pytest.raises(SystemExit):
+        app.settings([])
+    assert "QUARTET_WARM is 1 or true" in capsys.readouterr().err
 
 
 def test_help_names_what_a_stranger_looks_for(capsys: pytest.CaptureFixture[str]) -> None:

@@ -127,10 +127,13 @@ def test_a_temperature_makes_the_same_answers_less_sure(monkeypatch: pytest.Monk
 def test_a_text_or_photo_by_itself_has_one_embedding_and_none_is_a_sentence() -> None:
     classify = pipelines.task("classify")
     assert classify.embed_texts("a cat").shape == classify.embed_photos(CAT).shape == (1, 256)
+    assert classify.embed_texts(text for text in ("a cat", "a dog")).shape == (2, 256)
     for embed, nothing in (
         (classify.embed_texts, []),
         (classify.embed_texts, [5]),
         (classify.embed_texts, None),
+        (classify.embed_photos, 3),
+        (classify.embed_photos, np.zeros((4, 4, 3))),
         (classify.embed_photos, []),
         (classify.embed_photos, None),
     ):
@@ -153,6 +156,7 @@ def test_labels_that_can_not_be_read_or_told_apart_are_said() -> None:
 def test_a_question_in_a_script_that_the_model_does_not_read_is_said() -> None:
     asked, name, run = "宇宙有多大？", catalog.find("ask").name, pipelines.task("ask").run
     assert run(CAT, asked).notes == (text("notes.foreign", model=name, words=asked),)
+    assert run(CAT, "???").notes == (text("notes.wordless"),)
     found, plain = run(CAT, "这是什么动物？", history=[("有狗吗？", "no")]), "what animal is this?"
     assert found.notes == (text("notes.question_read", question=plain),)
     assert found.text == run(CAT, plain, history=[("is there a dog?", "no")]).text == "cat"
@@ -173,6 +177,7 @@ def test_the_same_seed_gives_the_same_pixels_and_each_picture_stands_alone() -> 
     alone = generate.run("a red apple", seed=8, steps=3)
     assert alone.pictures[0].tobytes() == two.pictures[1].tobytes()
     assert two.pictures[0].tobytes() != two.pictures[1].tobytes()
+    assert generate.again(two.recipes[1]).pictures[0].tobytes() == two.pictures[1].tobytes()
 
 
 @pytest.mark.parametrize(
@@ -312,8 +317,11 @@ def test_more_things_than_two_and_unknown_places_are_said(prompt: str, code: str
 
 
 def test_a_prompt_that_only_denies_is_refused() -> None:
+    draw = pipelines.task("generate").run
     with pytest.raises(UserError, match="not to be there"):
-        pipelines.task("generate").run("no cat", steps=1)
+        draw("no cat", steps=1)
+    assert text("notes.read_as", prompt="a dog") not in draw("not a cat but a dog", steps=1, seed=0).notes
+    assert text("notes.denied", words="not a cat") in draw("not a cat but a dog", steps=1, seed=0).notes
 
 
 @pytest.mark.parametrize(

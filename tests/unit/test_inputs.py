@@ -224,7 +224,9 @@ def test_a_truncated_photo_is_refused(kind: str, share: float) -> None:
     assert code(inputs.photo, data[: int(len(data) * share)]) == "photo_broken"
 
 
-@pytest.mark.parametrize("nothing", [None, "", "no/such/file.png", "/", 5, "a\0b", {"path": "x"}, PIL.Image.Image()])
+@pytest.mark.parametrize(
+    "nothing", [None, "", "no/such/file.png", "/", 5, "a\0b", {"path": "x"}, PIL.Image.Image(), np.zeros((4, 4, 3))]
+)
 def test_no_photo_is_said(nothing: Any) -> None:
     assert code(inputs.photo, nothing) in ("photo_missing", "photo_empty", "photo_unopened", "photo_kind")
 

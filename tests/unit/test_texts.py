@@ -1,5 +1,7 @@
 """Every sentence that the code names is there, and every field of a sentence has its value."""
 
+import copy
+import pickle
 import re
 import string
 import tomllib
@@ -59,3 +61,9 @@ def test_a_translation_has_every_sentence_with_the_same_fields(language: str) ->
 def test_no_error_sentence_is_left_over() -> None:
     everything = "".join(SOURCES.values())
     assert not [code for code in TEXTS["errors"] if f'"{code}"' not in everything]
+
+
+def test_an_error_is_the_same_after_a_way_to_another_process() -> None:
+    for error in (pickle.loads(pickle.dumps(UserError("photo_heavy", limit=3))), copy.copy(UserError("photo_missing"))):
+        assert isinstance(error, UserError) and error.sentence()
+    assert "3" in str(pickle.loads(pickle.dumps(UserError("photo_heavy", limit=3))))

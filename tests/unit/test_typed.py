@@ -22,6 +22,7 @@ FILES: dict[str, dict[str, Any]] = {
     "answers": {"config.json": {"architectures": ["BlipForQuestionAnswering"], "vision_config": {}}},
     "florence": {"config.json": {"architectures": ["Florence2ForConditionalGeneration"], "vision_config": {}}},
     "chats": {"config.json": {"architectures": ["Idefics3ForConditionalGeneration"], "vision_config": {}}},
+    "stickers": {"model_index.json": {"_class_name": "PRXPixelPipeline", "default_sample_size": 256}},
     "writes": {"config.json": {"architectures": ["LlamaForCausalLM"]}},
     "broken": {},
     "draws-bf16": {"model_index.json": {"_class_name": "FluxPipeline", "unet": ["diffusers", "UNet"]}},
@@ -69,7 +70,9 @@ def test_the_family_is_found_by_the_files(name: str, task: str, family: str) -> 
 def test_a_row_says_what_the_files_say() -> None:
     clip, draws = catalog.find("classify", "clip"), catalog.find("generate", "draws")
     assert (clip.helpers[0].source, clip.variant) == ("someone/tower", "")
-    assert (draws.variant, draws.defaults["width"]) == ("fp16", 1024)
+    assert (draws.variant, draws.defaults["width"], draws.options) == ("fp16", 1024, {})
+    stickers = catalog.find("generate", "stickers")
+    assert (stickers.defaults["width"], stickers.options["call"]) == (256, {"use_resolution_binning": False})
     assert (catalog.find("ask", "chats").licence, clip.licence) == ("mit", "licence not named")
 
 

@@ -10,6 +10,7 @@ import types
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from pipelines import IMPORTING, catalog, runtime, zero
@@ -27,11 +28,14 @@ class Spaces(types.ModuleType):
         self.lent: list[int] = []  # seconds
         self.weights_were_there: list[bool] = []
         self.ended = 0
+        self.fault: Exception | None = None  # of the package's own, before a worker is there
 
     def GPU(self, duration: Callable[..., int]) -> Callable[..., Callable[..., Generator]]:
         def decorate(task: Callable[..., Generator]) -> Callable[..., Generator]:
             def run(*given: Any) -> Generator[Any, None, None]:
                 values = pickle.loads(pickle.dumps(given))
+                if self.fault:
+                    raise self.fault
                 self.lent.append(duration(*values))
                 self.weights_were_there.append(runtime.loaded(catalog.find(values[0], values[1].get("model"))))
                 try:
@@ -71,6 +75,26 @@ def test_a_refusal_crosses_as_a_sentence(spaces: Spaces) -> None:
     with pytest.raises(UserError, match="from 1 to 100"):
         list(zero.stream("generate", prompt="a cat", steps="many"))
     assert len(spaces.lent) == 2
+
+
+def test_the_thread_of_a_job_loads_as_the_package_wants(spaces: Spaces, monkeypatch: pytest.MonkeyPatch) -> None:
+    entered: list[int] = []
+    modes = types.ModuleType("spaces.zero.torch")
+    modes.__dict__["enter_mode"] = lambda: entered.append(threading.get_ident())
+    monkeypatch.setitem(sys.modules, "spaces.zero.torch", modes)
+    job = threading.Thread(target=lambda: list(zero.stream("caption", photo=CAT)))
+    job.start()
+    job.join()
+    assert entered == [job.ident]
+
+
+def test_what_the_package_refuses_is_a_sentence(spaces: Spaces) -> None:
+    spaces.fault = gr.Error("You have used up your seconds. <a href='https://x.y'>Log in</a>.", title="ZeroGPU quota")
+    with pytest.raises(UserError, match=r"You have used up your seconds\. Log in\.$"):
+        list(zero.stream("caption", photo=CAT))
+    spaces.fault = ValueError("ours")
+    with pytest.raises(ValueError, match="ours"):
+        list(zero.stream("caption", photo=CAT))
 
 
 def test_closing_ends_the_worker(spaces: Spaces) -> None:
