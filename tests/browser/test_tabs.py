@@ -271,6 +271,28 @@ def test_a_phone_shows_all_tabs_and_nothing_is_wider_than_it(visit: Visit, theme
         assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
 
 
+@pytest.mark.parametrize(("width", "height"), [(768, 1024), (844, 390), (320, 568)])
+def test_on_any_screen_labels_can_be_read_and_the_result_comes_into_view(visit: Visit, width: int, height: int) -> None:
+    page = visit(width=width, height=height)
+    expect(page.locator("#tabs [role=tab]:visible")).to_have_count(4)
+    run_example(page, "Classify", 1)
+    expect(page.locator("#classify-result h3")).to_be_in_viewport()
+    label = page.locator("#classify-result td").first.bounding_box()
+    assert label and label["width"] > 60
+    for button in ("run", "stop"):
+        box = page.locator(f"#classify-{button}").bounding_box()
+        assert box and box["x"] + box["width"] <= width - 8
+
+
+def test_what_has_the_focus_is_seen(page: Page) -> None:
+    page.locator("#classify-model input").click()
+    page.keyboard.type("typed over it")
+    expect(page.locator("#classify-model input")).to_have_value("typed over it")
+    for field in ("#classify-address input", "#classify-labels textarea", "#classify-model input"):
+        page.locator(field).focus()
+        assert "solid" in page.locator(field).evaluate("(one) => getComputedStyle(one).outline")
+
+
 def _many_steps(page: Page, steps: int = 100) -> None:
     """Starts a drawing that takes minutes."""
     open_options(page)
