@@ -4,9 +4,9 @@
 VENV := .venv
 PY := $(VENV)/bin/python
 CODE := app.py pipelines ui tools tests
-OLD_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
+FITS := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
-	$$p -c "$(OLD_ENOUGH)" 2>/dev/null && echo $$p && break; done)
+	$$p -c "$(FITS)" 2>/dev/null && echo $$p && break; done)
 
 .PHONY: run test quick lint format bench eval screenshots train-clip train-vlm train-brush eval-brush space chromium readme
 
@@ -68,9 +68,9 @@ space: $(VENV)/run.stamp  ## make space NAME=you/quartet
 
 # A half-made environment (no working pip in it) is made anew.
 $(VENV)/made.stamp:
-	@test -n "$(PYTHON)" || { echo "Quartet needs Python 3.11 or newer. Install it, or name it: make run PYTHON=/path/to/python3.12"; exit 1; }
-	@$(PYTHON) -c "$(OLD_ENOUGH)" || { echo "Quartet needs Python 3.11 or newer; $(PYTHON) is older or does not run."; exit 1; }
-	@{ $(PY) -c "$(OLD_ENOUGH)" && $(PY) -m pip --version; } >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || \
+	@test -n "$(PYTHON)" || { echo "Quartet needs Python 3.11 to 3.14. Install one, or name it: make run PYTHON=/path/to/python3.12"; exit 1; }
+	@$(PYTHON) -c "$(FITS)" || { echo "Quartet needs Python 3.11 to 3.14; $(PYTHON) is another or does not run."; exit 1; }
+	@{ $(PY) -c "$(FITS)" && $(PY) -m pip --version; } >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || \
 		{ echo "The environment could not be made. On Debian and Ubuntu: apt install python3-venv"; exit 1; }
 	@touch $@
 

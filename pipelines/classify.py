@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 from torch.nn.functional import interpolate, normalize
 
-from pipelines import catalog, glossary, inputs, runtime
+from pipelines import catalog, device, glossary, inputs, runtime
 from pipelines.catalog import foreign, foreign_notes
 from pipelines.errors import UserError, text
 from pipelines.inputs import Photo
@@ -142,13 +142,16 @@ def _photo_embedding(loaded: Loaded, photo: Image) -> torch.Tensor:  # [d]
     vectors = torch.cat([loaded.model.encode_image(view.to(loaded.device.kind, loaded.device.dtype)) for view in views])
     if small and (times := options.get("thumbnail_bias")):
         vectors = vectors + (times - 1) * loaded.model.visual.head.proj.bias
+    device.check_finite(vectors, loaded.row)
     return normalize(normalize(vectors.float(), dim=-1).mean(0), dim=0).cpu()
 
 
 @torch.inference_mode()
 def _text_embeddings(loaded: Loaded, texts: Sequence[str]) -> torch.Tensor:  # [n, d]
     tokens = loaded.tokenizer(list(texts)).to(loaded.device.kind)  # [n, context]
-    return normalize(loaded.model.encode_text(tokens).float(), dim=-1).cpu()
+    vectors = loaded.model.encode_text(tokens)
+    device.check_finite(vectors, loaded.row)
+    return normalize(vectors.float(), dim=-1).cpu()
 
 
 def filled(template: str, label: str) -> str:

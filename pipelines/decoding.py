@@ -16,7 +16,8 @@ from transformers import (
     TemperatureLogitsWarper,
 )
 
-from pipelines import work
+from pipelines import device, work
+from pipelines.catalog import Row
 from pipelines.errors import UserError, text
 from pipelines.loaders import Loaded
 from pipelines.results import Partial, Progress, Word
@@ -71,6 +72,17 @@ class _NoEcho(LogitsProcessor):
         return scores.scatter(1, input_ids[:, -1:], -math.inf)
 
 
+class _Finite(LogitsProcessor):
+    """Refuses a model whose numbers have overflowed."""
+
+    def __init__(self, row: Row) -> None:
+        self.row = row
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        device.check_finite(scores, self.row)
+        return scores
+
+
 class _EnoughWords(StoppingCriteria):
     def __init__(self, count: Callable[[torch.Tensor], int], most: int) -> None:
         self.count, self.most = count, most
@@ -98,7 +110,9 @@ def write(
     al., On Calibration of Modern Neural Networks, 2017)."""
     tokenizer = loaded.tokenizer
     eos = _ids(loaded.model.generation_config.eos_token_id)
-    processors: list[LogitsProcessor] = [_NoEcho()] if loaded.row.options.get("no_echo") else []
+    processors: list[LogitsProcessor] = [_Finite(loaded.row)]
+    if loaded.row.options.get("no_echo"):
+        processors.append(_NoEcho())
     if temperature != 1:
         processors.append(TemperatureLogitsWarper(temperature))
     ends = set(eos) | set(tokenizer.all_special_ids)

@@ -13,6 +13,15 @@ from pipelines.catalog import Row
 from pipelines.errors import Sentence, UserError, later
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# How RuntimeErrors say that memory is used up: CUDA, the CPU on Linux and on Windows, MPS, cuBLAS; and Windows as a file is read.
+FULL = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "Invalid buffer size",
+    "ALLOC_FAILED",
+    "os error 1455",
+)
 FASTER = 1.3  # bf16 must beat fp32 by this factor to be worth its rounding
 
 
@@ -85,8 +94,13 @@ def is_full(error: BaseException) -> bool:
     """Whether an error says that the memory is used up; only CUDA has a class of its own for that."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    said = str(error)
-    return isinstance(error, RuntimeError) and ("out of memory" in said or "can't allocate memory" in said)
+    return isinstance(error, RuntimeError | OSError) and any(sign in str(error) for sign in FULL)
+
+
+def check_finite(numbers: torch.Tensor, row: Row) -> None:
+    """Raises `UserError` where a model's numbers grew beyond what its precision holds: what follows would be black or empty."""
+    if bool((numbers.isnan() | (numbers == torch.inf)).any()):  # -inf stands for a word that is forbidden
+        raise UserError("overflowed", model=row.name, precision=for_row(row).precision)
 
 
 def _there(kind: str) -> bool:

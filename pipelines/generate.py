@@ -11,7 +11,7 @@ from typing import Any
 import PIL.Image
 import torch
 
-from pipelines import catalog, hub, inputs, reading, runtime, work
+from pipelines import catalog, device, hub, inputs, reading, runtime, work
 from pipelines.errors import UserError, text
 from pipelines.loaders import Loaded
 from pipelines.results import Partial, Pictures, Progress, last
@@ -132,7 +132,7 @@ def _diffusers(loaded: Loaded, settings: dict[str, Any], seed: int) -> Generator
     def call(emit: Callable[[Partial], None]) -> PIL.Image.Image:
         pipe = copy.copy(loaded.model)
         pipe.scheduler = _watched(
-            loaded.model.scheduler, lambda *seen: emit(_preview(loaded, settings["steps"], *seen))
+            loaded.model.scheduler, loaded.row, lambda *seen: emit(_preview(loaded, settings["steps"], *seen))
         )
         arguments = {
             "prompt": settings["prompt"],
@@ -147,7 +147,10 @@ def _diffusers(loaded: Loaded, settings: dict[str, Any], seed: int) -> Generator
         taken = inspect.signature(pipe.__call__).parameters
         if settings["steps"] != 2:
             arguments["intermediate_timesteps"] = None  # Sana-Sprint's, which are for two steps
-        out = pipe(**{name: value for name, value in arguments.items() if name in taken})
+        try:
+            out = pipe(**{name: value for name, value in arguments.items() if name in taken})
+        finally:
+            pipe.maybe_free_model_hooks()  # else a part that was lent the card stays on it when the work is stopped
         if any(getattr(out, "nsfw_content_detected", None) or []):  # the pipeline has blackened the picture
             raise UserError("picture_withheld", model=loaded.row.name)
         return out.images[0]
@@ -155,7 +158,7 @@ def _diffusers(loaded: Loaded, settings: dict[str, Any], seed: int) -> Generator
     return (yield from work.stream(call))
 
 
-def _watched(scheduler: Any, seen: Callable[[int, torch.Tensor | None], None]) -> Any:
+def _watched(scheduler: Any, row: catalog.Row, seen: Callable[[int, torch.Tensor | None], None]) -> Any:
     """A copy of the scheduler that tells, at each step, its number and the picture (or latent) predicted so far."""
     scheduler = copy.deepcopy(scheduler)
     original = scheduler.step
@@ -167,6 +170,7 @@ def _watched(scheduler: Any, seen: Callable[[int, torch.Tensor | None], None]) -
         as_dict = named.pop("return_dict", True)
         index = scheduler.step_index
         out = original(model_output, timestep, sample, *more, **named, return_dict=True)
+        device.check_finite(out.prev_sample, row)
         clean = getattr(out, "pred_original_sample", getattr(out, "denoised", None))
         if clean is None and "flow" in type(scheduler).__name__.lower():
             clean = sample - scheduler.sigmas[index or 0] * model_output

@@ -2,6 +2,7 @@
 
 The hub's own client does the work: it keeps whole files, so a fetch that was stopped goes on with the next file."""
 
+import contextlib
 import errno
 import hashlib
 import logging
@@ -49,6 +50,7 @@ TICK = 0.3  # seconds between two signs of life
 PATIENCE = 60.0  # seconds without a byte before a connection counts as lost
 LOOK = 5.0  # seconds over which the rate is measured
 CHUNK = 256 * 1024  # bytes
+ABANDONED = 24 * 3600.0  # seconds after which nobody fetches a part any more
 BLOCK = 2**24  # bytes of a checksum between two signs of life
 # What tells a repository's family and terms: fetched with its listing, before anything else.
 CARD = ["README.md", "open_clip_config.json", "model_index.json", "config.json"]
@@ -188,6 +190,7 @@ class _Download:
             self.advance(0)
             self.source = one.source
             commit = _listed(one.source, one.revision)
+            _tidy(_folder(one.source, commit).parent.parent / "blobs")
             listing = _listing(one.source, commit)
             wanted = _files(row, one, listing, _folder(one.source, commit))
             if one.source == row.source and not any(path.endswith(".safetensors") for path in wanted):
@@ -208,6 +211,9 @@ class _Download:
     def _fetch_file(self, commit: str, path: str, count: int) -> None:
         """One file, whose checksum is compared; a damaged one is fetched once more."""
         before, target = self.done, _folder(self.source, commit) / path
+        if _there(target, count):  # another model's fetch has brought it meanwhile
+            self.done = before + count
+            return
         if target.exists():
             _drop(target)  # a part of it, as its size says
         for _ in range(2):
@@ -284,6 +290,9 @@ class Downloads:
                 yield meter.progress(download)
         finally:
             self._leave(download)
+        unseen = download.error and download.error.code == "hub_unreachable"
+        if unseen and all(_seems_whole(row, one) for one in _repositories(row)):
+            return
         if download.error:
             raise UserError(download.error.code, **download.error.values)
 
@@ -321,7 +330,16 @@ def _whole(row: Row, one: Helper) -> bool:
     if listing := _listing(one.source, commit):
         wanted = _files(row, one, listing, folder)
         return bool(wanted) and all(_there(folder / path, listing[path]) for path in wanted)
-    return needed.complete(folder)  # by a client that kept no listing
+    return constants.HF_HUB_OFFLINE and _seems_whole(row, one)  # else the listing tells
+
+
+def _seems_whole(row: Row, one: Helper) -> bool:
+    """Whether a client that kept no listing may have fetched all that the model needs."""
+    commit = _commit(one.source, one.revision)
+    folder = _folder(one.source, commit) if commit else None
+    if folder is None or one.source != row.source:
+        return folder is not None and folder.is_dir()
+    return needed.complete(row, folder)
 
 
 def _commit(source: str, revision: str) -> str | None:
@@ -385,6 +403,14 @@ def _compared(path: Path) -> Iterator[tuple[int, bool]]:
             yield done, digest.hexdigest() == name
         if not count:
             yield done, digest.hexdigest() == name
+
+
+def _tidy(blobs: Path) -> None:
+    """Removes the parts that a client left when it was killed: each has a name of its own, and none is gone on with."""
+    for part in blobs.glob("*.incomplete"):
+        with contextlib.suppress(OSError):
+            if time.time() - part.stat().st_mtime > ABANDONED:
+                part.unlink()
 
 
 def _drop(path: Path) -> None:

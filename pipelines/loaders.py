@@ -48,7 +48,7 @@ def load(row: Row, folder: Path, device: Device) -> Loaded:
         raise UserError("model_pickled" if any(folder.glob("*")) else "model_broken", model=row.name)
     try:
         return FAMILIES[row.family](row, folder, device)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, ImportError, RuntimeError, SafetensorError) as error:
         if is_full(error):
             raise
         log.exception("could not load %s", row.id)
@@ -150,8 +150,9 @@ def _place(row: Row, device: Device, pipe: Any) -> None:
     spare = _spare(row, device)
     if spare < ROOM:
         pipe.enable_attention_slicing()
-        if hasattr(pipe.vae, "enable_tiling"):
-            pipe.vae.enable_tiling()
+        vae: Any = getattr(pipe, "vae", None)
+        if hasattr(vae, "enable_tiling"):
+            vae.enable_tiling()
     if spare >= ROOM or device.kind != "cuda":
         pipe.to(device.kind)
     elif max(_bytes(part) for part in pipe.components.values()) + ROOM <= free(device.kind):

@@ -11,9 +11,10 @@ from pipelines.catalog import Row
 
 SUFFIXES = (".json", ".txt", ".model", ".jinja", ".safetensors")  # none that can hold code
 WEIGHTS = re.compile(
-    r"(?P<library>open_clip_|diffusion_)?(?:pytorch_)?model(?:\.(?P<variant>\w+))?(?:-\d+-of-\d+)?"
-    r"(?:\.(?P<old_variant>\w+))?\.safetensors"
+    r"(?P<library>open_clip_|diffusion_)?(?:pytorch_)?model(?:\.(?P<variant>(?!safetensors)\w+))?(?:\.safetensors)?(?:-\d+-of-\d+)?"
+    r"(?:\.(?P<old_variant>(?!safetensors)\w+))?\.safetensors"  # Qwen3.5: model.safetensors-00001-of-00001.safetensors
 )
+KNOWN_BY = {"open_clip": "open_clip_config.json", "diffusers": "model_index.json"}
 INDEX = ".safetensors.index"  # in the name of the file that says which weights are in which file
 
 
@@ -46,8 +47,9 @@ def variant(path: str) -> str | None:
     return (found["variant"] or found["old_variant"] or "") if found else None
 
 
-def complete(folder: Path) -> bool:
-    """Whether a folder seems whole, where no listing says what belongs in it: weights, and all parts of them."""
+def complete(row: Row, folder: Path) -> bool:
+    """Whether a folder seems whole, where no listing says what belongs in it: the model's weights, all parts of them, and the
+    configuration that its family is known by. Another program may have fetched another copy of it, or only a part."""
     try:
         for index in folder.rglob(f"*{INDEX}*"):
             names = set(json.loads(index.read_text("utf-8"))["weight_map"].values())
@@ -55,4 +57,7 @@ def complete(folder: Path) -> bool:
                 return False
     except (OSError, ValueError, KeyError):
         return False
-    return any(folder.rglob("*.safetensors"))
+    parts = components(folder) if row.family == "diffusers" else set()
+    known = any(folder.glob(KNOWN_BY.get(row.family, "*processor_config.json")))
+    weights = any(variant(path.name) == row.variant for path in folder.rglob("*.safetensors"))
+    return known and weights and all((folder / part).is_dir() for part in parts)

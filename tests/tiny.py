@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 
 from pipelines.catalog import Row
 
@@ -311,6 +312,11 @@ def _qwen3_5(folder: Path) -> None:
         },
     }  # fmt: skip
     _qwen(folder, "Qwen3_5", tokenizer, text, {}, transformers)
+    weights = "model.safetensors-00001-of-00001.safetensors"  # as its repository calls them
+    (folder / "model.safetensors").rename(folder / weights)
+    with safe_open(folder / weights, "pt") as file:
+        index = {"metadata": {}, "weight_map": dict.fromkeys(file.keys(), weights)}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
 def _qwen(folder: Path, family: str, tokenizer: Any, text: dict, vision: dict, transformers: Any) -> None:

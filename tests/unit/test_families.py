@@ -269,3 +269,31 @@ def test_closing_ends_the_work_within_a_step(task: str, model: str, request_valu
     events.close()
     assert not [thread for thread in threading.enumerate() if thread.name == "work"]
     assert first.step <= 1 and len(first.words) <= 1
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "asked"),
+    [
+        ("classify", "clip-b32", {"photo": CAT, "labels": ["a cat"]}),
+        ("ask", "gemma4-e2b", {"photo": CAT, "question": "what?"}),
+        ("generate", "sd-turbo", {"prompt": "a cat", "width": 256, "height": 256}),
+    ],
+)
+def test_numbers_that_overflow_are_a_sentence_and_no_black_picture(
+    task: str, model: str, asked: dict, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = catalog.find(task, model)
+    run = pipelines.task(task).run
+    run(**asked, model=model)
+    with runtime.lend(row) as loaded:
+        network = next(
+            getattr(loaded.model, part) for part in ("unet", "visual", "model") if hasattr(loaded.model, part)
+        )
+        weight = max(network.parameters(), key=lambda one: one.numel())
+        kept = weight.data.clone()
+        weight.data.fill_(math.nan)
+        with pytest.raises(UserError) as refused:
+            run(**asked, model=model)
+        weight.data.copy_(kept)
+    assert refused.value.code == "overflowed"
+    run(**asked, model=model)

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import threading
 import time
 import types
@@ -89,16 +90,48 @@ def test_a_cache_that_cannot_be_written_to_is_read(server: Hub, row: catalog.Row
     assert state() == before
 
 
-def test_a_cache_without_a_listing_counts_as_whole_with_all_its_weights(server: Hub, row: catalog.Row) -> None:
-    """As clients before 2.0 left it."""
+def test_a_cache_without_a_listing_is_asked_about_and_offline_counts_as_whole_with_all_its_weights(
+    server: Hub, row: catalog.Row, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As clients before 2.0 left it, and programs that need another part of it."""
     folder = Path(constants.HF_HUB_CACHE) / "models--someone--clip" / "snapshots" / ("0" * 40)
-    row = replace(row, revision="0" * 40)
+    row, weights = replace(row, revision="0" * 40), "model-0000{}-of-00002.safetensors"
     folder.mkdir(parents=True)
-    (folder / "model.safetensors.index.json").write_text('{"weight_map": {"a": "1.safetensors", "b": "2.safetensors"}}')
-    (folder / "1.safetensors").touch()
-    assert not hub.on_disk(row)
-    (folder / "2.safetensors").touch()
-    assert hub.on_disk(row) and server.seen == []
+    index = {"weight_map": {"a": weights.format(1), "b": weights.format(2)}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    for name in (weights.format(1), "open_clip_config.json", weights.format(2)):
+        (folder / name).touch()
+        assert not hub.on_disk(row)
+        with monkeypatch.context() as patch:
+            patch.setattr(constants, "HF_HUB_OFFLINE", True)
+            assert hub.on_disk(row) == (name == weights.format(2)) and not hub.on_disk(replace(row, variant="fp16"))
+    assert server.seen == []
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    fetch(row)  # the hub is not to be reached: what is there has to do
+    with pytest.raises(UserError):
+        fetch(replace(row, variant="fp16"))
+
+
+def test_a_file_that_another_fetch_has_brought_meanwhile_stays(server: Hub, row: catalog.Row) -> None:
+    one, events = hub._Download(row), held(server, row)
+    one.users = 1
+    server.go.set()
+    list(events)
+    before = blob(row, "open_clip_model.safetensors").stat().st_ino
+    one.source = row.source
+    one._fetch_file(server.repositories[NAME].commit, "open_clip_model.safetensors", len(BODY))
+    assert blob(row, "open_clip_model.safetensors").stat().st_ino == before and one.done == len(BODY)
+    assert server.fetched("open_clip_model.safetensors") == 1
+
+
+def test_parts_that_a_killed_server_left_go_after_a_day(server: Hub, row: catalog.Row) -> None:
+    blobs = Path(constants.HF_HUB_CACHE) / "models--someone--clip" / "blobs"
+    blobs.mkdir(parents=True)
+    for name, age in (("old.incomplete", 2 * hub.ABANDONED), ("new.incomplete", 60.0)):
+        (blobs / name).touch()
+        os.utime(blobs / name, (time.time() - age,) * 2)
+    fetch(row)
+    assert [path.name for path in blobs.glob("*.incomplete")] == ["new.incomplete"]
 
 
 def test_a_part_from_before_is_not_taken_for_the_model_when_the_hub_fails(server: Hub, row: catalog.Row) -> None:

@@ -46,6 +46,22 @@ def test_a_pipeline_is_placed_by_what_is_free(free: int, done: list[str], monkey
     assert pipe.done == done
 
 
+def test_a_pipeline_on_pixels_has_no_decoder_to_tile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loaders, "free", lambda kind: 1 * GB)
+    pipe = Pipe()
+    del pipe.vae
+    pipe.__dict__["vae"] = None
+    loaders._place(ROW, CUDA, pipe)
+    assert "tiling" not in pipe.done and pipe.done[-1] == "enable_sequential_cpu_offload"
+
+
+@pytest.mark.parametrize("model", ["gemma4-e2b", "sana-sprint", "z-image-turbo"])
+@pytest.mark.parametrize("kind", ["cuda", "mps"])
+def test_what_overflows_in_fp16_computes_in_bf16(model: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "pick", lambda: Device(kind, "fp16", ""))
+    assert device.for_row(next(row for row in catalog.rows() if row.id == model)).precision == "bf16"
+
+
 def test_a_mac_slices_and_never_puts_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loaders, "free", lambda kind: 5 * GB)
     pipe = Pipe()
@@ -151,4 +167,11 @@ def test_other_errors_stay_what_they_are(card: Card) -> None:
 
 def test_a_full_machine_is_told_from_other_errors() -> None:
     assert device.is_full(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"))
+    for said in (
+        "DefaultCPUAllocator: not enough memory: you tried to",
+        "Invalid buffer size: 12.00 GiB",
+        "CUBLAS_STATUS_ALLOC_FAILED",
+    ):
+        assert device.is_full(RuntimeError(said))
+    assert device.is_full(OSError("The paging file is too small for this operation to complete. (os error 1455)"))
     assert device.is_full(MemoryError()) and not device.is_full(ValueError("out of memory"))

@@ -24,6 +24,7 @@ from tools.training import (
     priors,
     room_answers,
     things,
+    words,
 )
 from tools.training.blend import blend
 from tools.training.detector import Found, covers, people, within
@@ -494,3 +495,16 @@ def test_where_a_name_ends_an_answer_looks_to_what_is_left_to_say() -> None:
     found, _ = looks("describe the photo.", "a cat and a dog", things)
     assert found[0, "Ġcat"].there == found[0, "Ġand"].there != [NOTHING]
     assert found[0, "Ġdog"].there == [NOTHING]
+
+
+def test_another_name_means_that_which_is_called_so_first_and_a_name_of_its_own_nothing_else() -> None:
+    called = (
+        ["giant panda", "panda", "panda bear"],
+        ["red panda", "lesser panda", "panda"],
+        ["fox", "reynard"],
+        ["Reynard", "fox"],
+        ["crane", "bird"],
+        ["hoist", "bird"],
+    )
+    nodes = [words.Node(names, "", []) for names in called]
+    assert words.synonyms(nodes) == {"panda": 0, "panda bear": 0, "lesser panda": 1}

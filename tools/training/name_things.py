@@ -2,12 +2,13 @@
 
 The tower has read such names nowhere: "donut" came to lie near oboes. Where names that it knows lie is regressed on what
 MiniLM says of them with their definitions and of what they are kinds of, by kernel ridge regression; so is told where
-others belong. What the tower gives for all that it knows stays nearly as it was, and the image tower as it is."""
+others belong. Other names of what it knows ("panda", "orca") belong where its own name is. What the tower gives for all that it knows stays nearly as it was, and the image tower as it is."""
 
 import random
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -25,6 +26,7 @@ from tools.training.train_clip import (
     arguments,
     encode_minilm,
     export,
+    forms,
     ids,
     labels,
     opened,
@@ -106,19 +108,26 @@ class Names:
         taken = {wording.lower() for node in nodes for wording in node.wordings[:3]} | {*shown}
         own = listed()
         found = {name: node for name, node in (everyday() | own).items() if name not in taken}
-        said_often = {name for name in found if min(count[word] for word in re.findall("[a-z]+", name)) >= SAID}
-        known = nodes + [found[name] for name in said_often]
-        names = [name for name in found if name not in said_often]
+
+        def often_said(name: str) -> bool:
+            return min((count[word] for word in re.findall("[a-z]+", name)), default=0) >= SAID
+
+        known = nodes + [node for name, node in found.items() if often_said(name)]
+        placed = [name for name in found if not often_said(name)]
+        also = {name: i for name, i in words.synonyms(nodes).items() if name not in shown and not often_said(name)}
+        names = [*placed, *also]
         frequency = [LISTED if name in own else often(name.split()[-1]) - name.count(" ") for name in names]
         self.weight = COMMONER ** torch.tensor(frequency)
         self.forms = [[name, filled(TEMPLATES[1], name), words.plural(name)] for name in names]
         first = [form for node in nodes for form in (node.wordings[0], filled(TEMPLATES[1], node.wordings[0]))]
         nouns = [noun for noun in everything["nouns"] if noun not in {*names}]
         hues = [*PAINTS, *shown, *(f"{colour} {name}" for name in shown for colour in PAINTS)]
-        self.kept = [everything["captions"], first, everything["nodes"], nouns, hues]
+        more = [form for node in nodes for form in forms(replace(node, wordings=node.wordings[:1]))]
+        self.kept = [everything["captions"], first, more, nouns, hues]
         if not FILE.exists():
             where = labels(said, [node.wordings[0] for node in known])
-            target = belong(known, where, [found[name] for name in names])
+            target = belong(known, where, [found[name] for name in placed])
+            target = torch.cat([target, where[[*also.values()]]])
             torch.save((target, where.mean(0), [said(some) for some in self.kept]), FILE)
         self.target, self.usual, self.before = torch.load(FILE)
 
@@ -130,8 +139,8 @@ class Names:
             drawn = torch.randint(len(some), (n,)).tolist()
             old += [some[i] for i in drawn]
             were.append(before[drawn])
-        forms = [random.choices(self.forms[i], (4, 4, 1))[0] for i in chosen]
-        return forms, self.target[chosen], old, torch.cat(were)
+        new = [random.choices(self.forms[i], (4, 4, 1))[0] for i in chosen]
+        return new, self.target[chosen], old, torch.cat(were)
 
 
 def learn(model: nn.Module, tokenizer: Tokenizer, names: Names) -> None:

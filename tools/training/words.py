@@ -95,6 +95,16 @@ def nodes(data: Path) -> list[Node]:
     return leaves + [node for place, node in above.items() if 1 + (place not in near) <= len(node.classes) <= BROADEST]
 
 
+def synonyms(nodes: list[Node]) -> dict[str, int]:
+    """Other names of what is known, and the number of what each means: of several that for which it is named first."""
+    own, means = {node.wordings[0].lower() for node in nodes}, dict[str, list[tuple[int, int]]]()
+    for i, node in enumerate(nodes):
+        for rank, name in enumerate(dict.fromkeys(wording.lower() for wording in node.wordings)):
+            means.setdefault(name, []).append((rank, i))
+    first = {name: sorted(some)[:2] for name, some in means.items() if name not in own}
+    return {name: some[0][1] for name, some in first.items() if len(some) < 2 or some[0][0] < some[1][0]}
+
+
 def plural(word: str) -> str:
     if word.endswith(("s", "x", "ch", "sh")):
         return word + "es"
