@@ -158,6 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             show_error=True,
             prevent_thread_lock=True,
             quiet=True,
+            enable_monitoring=False,  # it is open to strangers
             **page.LOOK,
         )
     except OSError as error:
@@ -174,3 +175,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 if __name__ == "__main__":
     main()
+    os._exit(0)  # a job that still computes, in a thread of torch's, would end the process with an abort

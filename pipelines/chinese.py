@@ -73,6 +73,8 @@ def _english(prompt: str, names: dict[str, tuple[str, str]]) -> str:
     if all(things):
         return f" {place} ".join(things) + behind
     asked = _DRAW.sub("", prompt)  # "画猫"; but "画笔" is a thing
+    while (shorter := _DRAW.sub("", asked)) != asked and asked not in names:
+        asked = shorter
     said = _english(asked, names) if asked != prompt else asked
     if said == asked and HAN.search(asked) and re.search("[a-z]", asked, re.IGNORECASE):
         said = _mixed(asked, names)

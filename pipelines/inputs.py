@@ -42,9 +42,7 @@ BEGINNINGS = re.compile(
     rb"|\0\0\0\x0cjP  ",
     re.DOTALL,
 )
-SVG = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml.*?\?>|<!--.*?-->|<!DOCTYPE svg.*?>|\s)*<svg\b", re.DOTALL | re.IGNORECASE
-)
+SVG = re.compile(rb"<svg\b", re.IGNORECASE)  # somewhere at the beginning of a text that begins with "<"
 COMMA, TRIMMED = r"[,，、;；]", " \t,，、;；[]\"'“”‘’"  # what parts labels, and what is no part of one at its ends
 LISTED = r"^(?:\d+[.)]|[-*•])\s+"  # what stands before each of a list
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -94,7 +92,8 @@ def _opened(data: bytes) -> PIL.Image.Image:
         pixels = re.search(r"\d+", str(error))
         raise _too_large(int(pixels[0]) if pixels else 10**9) from error
     except PIL.UnidentifiedImageError as error:
-        if SVG.match(data[:4096]):
+        begins = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
+        if begins.startswith(b"<") and SVG.search(begins):
             raise UserError("photo_svg") from error
         raise UserError("photo_broken" if BEGINNINGS.match(data) else "photo_unknown") from error
     _check_size(image)
@@ -184,16 +183,16 @@ def labels(given: str | Iterable[str] | None) -> tuple[tuple[str, ...], tuple[st
     items = list(given) if isinstance(given, Iterable) else []
     if not all(isinstance(item, str) for item in items):
         raise UserError("labels_text")
-    items = [" ".join(_printable(item, "labels").split()) for item in items]
-    items = [item for item in items if item]
+    items = [" ".join(item.split()) for item in items]
+    for item in items:  # before anything else is done with one: composing marks takes the square of its length
+        if len(item) > MAX_LABEL:
+            raise UserError("label_long", label=short(item), count=f"{len(item):,}", limit=MAX_LABEL)
+    items = [_printable(item, "labels") for item in items if item]
     unique = tuple(dict.fromkeys(items))
     if not unique:
         raise UserError("labels_none")
     if len(unique) > MAX_LABELS:
         raise UserError("labels_many", count=f"{len(unique):,}", limit=f"{MAX_LABELS:,}")
-    for item in unique:
-        if len(item) > MAX_LABEL:
-            raise UserError("label_long", label=short(item), count=f"{len(item):,}", limit=MAX_LABEL)
     merged = len(items) - len(unique)
     return unique, (text("notes.labels_merged", count=merged),) if merged else ()
 

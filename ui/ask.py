@@ -42,7 +42,7 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
             frame.status.render()
             chat = gr.Chatbot(
                 height=300, label=text("ask.conversation"), show_label=False, placeholder=text("ask.empty"),
-                elem_id="ask-result", buttons=[], render_markdown=False, container=False,
+                elem_id="ask-result", buttons=[], render_markdown=False, latex_delimiters=[], container=False,
             )  # fmt: skip
             detail = gr.HTML("", elem_id="ask-detail", elem_classes="result", padding=False)
             frame.made.render()

@@ -77,7 +77,7 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
 
 
 def _ready(name: str) -> Any:
-    return (LABELS / f"{name}.txt").read_text("utf-8").strip() if name else gr.skip()
+    return (LABELS / f"{name}.txt").read_text("utf-8").strip() if name and isinstance(name, str) else gr.skip()
 
 
 def _run_label(labels: str) -> str:

@@ -22,6 +22,7 @@ from pipelines.results import Partial, Pictures, Progress, Result
 
 PER_OWNER = 3  # unfinished jobs of one visitor
 IN_ALL = 24  # unfinished jobs of everybody
+WATCHERS = 3  # of a job at once: with IN_ALL of them, fewer than there are threads
 KEEP_SECONDS = 3600.0
 KEEP_BYTES = 256 * 2**20
 FETCHING = ("asking", "fetching")  # the Progress of a job that needs no device
@@ -53,6 +54,7 @@ class _Job:
     values: dict[str, Any]
     snapshot: Snapshot = Snapshot("waiting")
     version: int = 0
+    watchers: list[object] = field(default_factory=list)
     stopping: bool = False
     forgotten: bool = False
     started: float = field(default_factory=time.monotonic)
@@ -89,20 +91,31 @@ class Jobs:
         return job.id
 
     def watch(self, job_id: str, owner: str) -> Iterator[Snapshot]:
-        """Yields the newest snapshot at every change, the finished one last. May be called again, by its owner only.
+        """Yields the newest snapshot at every change, the finished one last. May be called again, by its owner only; of
+        several that watch at once the first ones end before the job does.
 
         Raises `UserError` where there is no such job, or none any longer."""
-        job = self._own(job_id, owner)
-        seen = -1
-        while True:
+        job, seen, own = self._own(job_id, owner), -1, object()
+        with self._changed:
+            job.watchers = [*job.watchers, own][-WATCHERS:]  # each holds a thread: the oldest one goes
+            self._changed.notify_all()
+        try:
+            while True:
+                with self._changed:
+                    self._changed.wait_for(
+                        lambda: job.version != seen or job.forgotten or own not in job.watchers  # noqa: B023 - same lock
+                    )
+                    seen, snapshot = job.version, job.snapshot
+                if job.forgotten:
+                    raise UserError("job_gone")
+                if own not in job.watchers and not snapshot.finished:
+                    return
+                yield snapshot
+                if snapshot.finished:
+                    return
+        finally:
             with self._changed:
-                self._changed.wait_for(lambda: job.version != seen or job.forgotten)  # noqa: B023 - same lock
-                seen, snapshot = job.version, job.snapshot
-            if job.forgotten:
-                raise UserError("job_gone")
-            yield snapshot
-            if snapshot.finished:
-                return
+                job.watchers = [one for one in job.watchers if one is not own]
 
     def stop(self, job_id: str, owner: str) -> None:
         """Ends a job within one step of its work; a finished one stays as it is."""
@@ -121,7 +134,7 @@ class Jobs:
 
     def _own(self, job_id: str, owner: str) -> _Job:
         with self._changed:
-            job = self._jobs.get(job_id)
+            job = self._jobs.get(job_id) if isinstance(job_id, str) and isinstance(owner, str) else None
         if job is None or not secrets.compare_digest(job.owner.encode(), owner.encode()):
             raise UserError("job_gone")
         return job

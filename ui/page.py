@@ -1,5 +1,7 @@
 """The page: four tabs, a header that says what is going on, and the ways from one tab to another."""
 
+import logging
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +16,7 @@ from pipelines import errors
 from pipelines.errors import UserError, text
 from ui import api, ask, caption, classify, files, generate, jobs, language, parts
 
+log = logging.getLogger("quartet.page")
 HERE = Path(__file__).parent
 TABS = {"classify": classify, "caption": caption, "ask": ask, "generate": generate}
 
@@ -61,7 +64,9 @@ class Settings:
 
 class Page(gr.Blocks):
     """Blocks that speak the visitor's language, and fetch photos given by their web address, as MCP clients do, themselves:
-    Gradio would without our checks."""
+    Gradio would without our checks. A fault of ours is a sentence here, too."""
+
+    fetching = anyio.CapacityLimiter(2)  # a photo may take a gigabyte while it is decoded
 
     @property
     def config(self) -> Any:
@@ -74,7 +79,14 @@ class Page(gr.Blocks):
 
     async def process_api(self, *given: Any, request: Any = None, **named: Any) -> dict[str, Any]:
         errors.reader.set(language.of(getattr(request, "headers", {})))
-        return await super().process_api(*given, request=request, **named)
+        try:
+            return await super().process_api(*given, request=request, **named)
+        except (gr.Error, ValueError):  # Gradio's own refusals are ValueErrors
+            raise
+        except Exception as error:
+            number = secrets.token_urlsafe(6)
+            log.exception("request %s failed", number)
+            raise gr.Error(UserError("failed", request=number).sentence(), print_exception=False) from error
 
     async def preprocess_data(self, block_fn: Any, inputs: list[Any], *more: Any, **named: Any) -> Any:
         try:
@@ -94,7 +106,7 @@ class Page(gr.Blocks):
         if not isinstance(path, str):
             return {name: await self._brought(one) for name, one in value.items()}
         if is_http_url_like(path):
-            own = files.uploaded(path) or await anyio.to_thread.run_sync(files.fetched, path, limiter=self.limiter)
+            own = files.uploaded(path) or await anyio.to_thread.run_sync(files.fetched, path, limiter=self.fetching)
             value = value | {"path": own, "url": None}
         return value | {"meta": {"_type": "gradio.FileData"}}
 

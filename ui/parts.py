@@ -21,6 +21,7 @@ from ui.photo import Photo
 ASSETS = catalog.ROOT / "assets"
 WEB_FORMATS = {"JPEG", "PNG", "WEBP", "GIF", "AVIF"}  # what browsers show, where the file's name says so, too
 WEB_NAMES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".avif"}
+OWNER = 64  # characters of a browser's secret, at most: it is kept as long as its jobs are
 UNSURE = 0.5  # a word or label less likely than this is marked
 SCARCELY = 0.005  # a candidate less likely than this is named without a share
 # How every handler of the page listens. The four public endpoints are those of `ui/api.py`.
@@ -268,7 +269,8 @@ def _fetched(link: str) -> tuple[Any, Any]:
 
 def new_owner(owner: str | None) -> str:
     """This browser's secret: kept if there is one, else 128 random bits."""
-    return owner or secrets.token_urlsafe(16)
+    known = isinstance(owner, str) and 0 < len(owner) <= OWNER
+    return str(owner) if known else secrets.token_urlsafe(16)
 
 
 def examples() -> list[str]:

@@ -60,6 +60,14 @@ def test_a_file_of_the_server_s_own_is_no_photo(server: Server, tmp_path: Path) 
             assert said.startswith("event: error") and "not uploaded" in said
 
 
+def test_what_no_page_sends_is_one_sentence_without_a_path(server: Server) -> None:
+    found = httpx.get(f"{server.url}/config").json()["dependencies"]
+    ready = next(one["id"] for one in found if one["api_name"] == "_ready")
+    data = {"data": [[""]], "fn_index": ready, "session_hash": "stranger"}
+    said = httpx.post(f"{server.url}/gradio_api/run/predict", json=data, timeout=60).text
+    assert "app.py" not in said and "No such file" not in said
+
+
 def test_ask_answers_with_a_history(client: Client) -> None:
     result = client.predict(
         photo=handle_file(PHOTO), question="what color is it?", history=[["is it a cat?", "yes"]], api_name="/ask"

@@ -32,3 +32,8 @@ def test_numbers_colours_places_and_grounds_are_understood(prompt: str, said: st
 )
 def test_what_is_not_wholly_understood_stays_as_it_is(prompt: str) -> None:
     assert english(prompt, NAMES) == prompt
+
+
+@pytest.mark.parametrize("word", ["画", "帮我画", "请画一下"])
+def test_who_asks_a_thousand_times_is_understood_once(word: str) -> None:
+    assert english(word * 600 + "一只猫", NAMES) == "a cat"

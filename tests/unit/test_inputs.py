@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -211,6 +212,12 @@ def test_what_is_not_a_photo_is_refused(tmp_path: Path, data: bytes, expected: s
     assert code(inputs.photo, tmp_path / "photo.png") == expected
 
 
+@pytest.mark.parametrize("data", [b"<!---->" * 500 + b"<", b" " * 4000 + b"<", b"<?xml " * 600])
+def test_what_looks_like_a_drawing_is_told_at_once(data: bytes) -> None:
+    start = time.monotonic()
+    assert code(inputs.photo, data) == "photo_unknown" and time.monotonic() - start < 1
+
+
 def test_megapixels_are_said() -> None:
     with pytest.raises(UserError, match="400 megapixels; 64"):
         inputs.photo(header_only_png(20_000, 20_000))
@@ -304,7 +311,7 @@ def test_repeated_labels_are_merged_with_a_note() -> None:
     [
         ("", "labels_none"), (" ,\n , ", "labels_none"), ([], "labels_none"), (None, "labels_none"),
         ([str(i) for i in range(1001)], "labels_many"), (["a", 5], "labels_text"), (b"cat", "labels_text"),
-        ("x" * 201, "label_long"), (["a\0b"], "words_control"),
+        ("x" * 201, "label_long"), (["a\0b"], "words_control"), ("a" + "\u0301\u0323" * 200_000, "label_long"),
     ],
 )  # fmt: skip
 def test_labels_refused(given: Any, expected: str) -> None:

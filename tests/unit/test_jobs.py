@@ -10,7 +10,8 @@ import pytest
 import pipelines
 from pipelines.errors import UserError
 from pipelines.results import Caption, Progress
-from ui.jobs import IN_ALL, PER_OWNER, Jobs
+from ui import parts
+from ui.jobs import IN_ALL, PER_OWNER, WATCHERS, Jobs
 
 RESULT = Caption(model="m", revision="r", device="d", seconds=0.0, text="a dog", words=(), confidence=1.0)
 
@@ -47,6 +48,40 @@ def test_a_job_ends_with_its_result_and_can_be_watched_again(task: Task) -> None
     task.go.set()
     assert list(jobs.watch(job, "me"))[-1].result == RESULT
     assert list(jobs.watch(job, "me"))[-1].result == RESULT
+
+
+def test_of_many_watchers_of_a_job_the_last_ones_stay(task: Task) -> None:
+    jobs = Jobs()
+    job = jobs.start("me", "caption")
+    ends: list[str] = []
+    began = threading.Semaphore(0)
+
+    def watch() -> None:
+        states = []
+        for snapshot in jobs.watch(job, "me"):
+            states.append(snapshot.state)
+            began.release()
+        ends.append(states[-1])
+
+    threads = [threading.Thread(target=watch) for _ in range(WATCHERS + 4)]
+    for thread in threads:
+        thread.start()
+        began.acquire(timeout=5)
+    for thread in threads[:4]:
+        thread.join(5)
+    assert not any(thread.is_alive() for thread in threads[:4]) and all(thread.is_alive() for thread in threads[4:])
+    task.go.set()
+    for thread in threads:
+        thread.join(5)
+    assert ends.count("done") == WATCHERS
+
+
+@pytest.mark.parametrize("owner", [None, 5, {"a": 1}, "", "x" * 1000])
+def test_who_has_no_secret_of_ours_gets_one(owner: Any, task: Task) -> None:
+    made = parts.new_owner(owner)
+    assert isinstance(made, str) and 16 < len(made) < 64 and parts.new_owner(made) == made
+    with pytest.raises(UserError):
+        next(Jobs().watch("job", owner))
 
 
 def test_stop_closes_the_generator(task: Task) -> None:
