@@ -120,10 +120,12 @@ def _helpers(folder: Path) -> tuple[Helper, ...]:
 
 
 def _defaults(folder: Path) -> dict[str, Any]:
-    """The usual settings of a pipeline's kind: Stable Diffusion 1 and 2 draw 512 pixels, later ones 1024."""
+    """The usual settings of a pipeline's kind: Stable Diffusion 1 and 2 draw 512 pixels, later ones 1024; PRX says how many."""
     index = _read(folder / "model_index.json")
-    usual = 512 if index.get("_class_name") in ("StableDiffusionPipeline", "LatentConsistencyModelPipeline") else 1024
-    pixels = size if isinstance(size := index.get("default_sample_size"), int) else usual
+    kind, size = str(index.get("_class_name")), index.get("default_sample_size")
+    pixels = 512 if kind in ("StableDiffusionPipeline", "LatentConsistencyModelPipeline") else 1024
+    if kind.startswith("PRX") and isinstance(size, int):
+        pixels = size
     return {"steps": 25, "guidance": 5.0, "width": pixels, "height": pixels}
 
 

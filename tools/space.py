@@ -11,10 +11,8 @@ from huggingface_hub.errors import HfHubHTTPError
 
 ROOT = Path(__file__).parent.parent
 LEFT_OUT = ("tests/", ".ci/", "tools/training/")
-NEWEST = {
-    "torch": "2.13.0",
-    "torchvision": "0.28.0",
-}  # that ZeroGPU lists (Hugging Face's documentation of it, 2026-09)
+# What ZeroGPU lists as its newest (Hugging Face's documentation of it, 2026-09).
+NEWEST = {"torch": "2.13.0", "torchvision": "0.28.0"}
 
 
 def files() -> list[str]:

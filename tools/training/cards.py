@@ -42,7 +42,7 @@ CARDS: dict[str, dict[str, Any]] = {
         "in thumbnails and blurred photos what it sees in sharp ones, and a small text tower, distilled from MiniLM and "
         "trained on captions and on made-up features of the 1,000 ImageNet classes; its image head on sticker scenes, and on "
         "things and people that a detector finds in photos that people described (`tools/training/ground_head.py`), too; its text "
-        "tower on where 12,000 more names of things belong, told from their definitions (`tools/training/name_things.py`). English.",
+        "tower on where 11,700 more names of things belong, told from their definitions or other names of what it knows (`tools/training/name_things.py`). English.",
         "use": 'open_clip.create_model_from_pretrained("local-dir:assets/models/quartet-clip")\n'
         'open_clip.get_tokenizer("local-dir:assets/models/quartet-clip")\n'
         "# a photo's embedding here: the mean over the photo and its mirror image (option `mirrored` of `catalog.toml`)",

@@ -22,7 +22,7 @@ STEPS, RATE, DROPPED, HEAT = 400, 2e-4, 0.2, 30
 STICKERS, HELD = 3000, 300
 # Weights of the losses of people's names, stickers', those with colours, and of change, against that of things' names.
 PEOPLE, DRAWN, HUES, KEPT = 0.4, 0.5, 0.3, 150
-SHARE = 0.3  # of the new weights in the blend with those from before
+SHARE = 0.2  # of the new weights in the blend with those from before
 EVEN = 0.6  # 0: each cut is as likely, 1: each name
 BESIDES = (  # names that no cut has, which cuts shall not be called either
     "floor,wall,window,door,lamp,mirror,curtain,shelf,desk,tree,flower,fruit,shoe,hat,computer,camera,guitar,lion,tiger,fish,"

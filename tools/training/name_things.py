@@ -40,13 +40,12 @@ FILE = FOLDER / "names.pt"  # where names belong and known texts are, for the we
 EVERYDAY = Path(__file__).with_name("everyday.txt")
 COMMON = 2.5  # words as frequent as that are common enough to be labels
 LISTED = 4.5  # the frequency that names of the list count with
-STEPS, RATE = 900, 8e-4
-NEW, OLD = 384, (24, 48, 24, 16, 8)  # texts in a step; of those to keep, of each kind
-KEPT = 20.0  # weight of what is known, against that of the new names
+STEPS, RATE = 1500, 8e-4
+NEW, OLD = 320, (32, 160, 24, 16, 8)  # texts in a step; of those to keep, of each kind
+KEPT = 60.0  # weight of what is known, against that of the new names
 SAID = 10  # captions that use a name teach it
 RIDGE = 0.01
 BEYOND = 1.5  # regression shrinks towards the mean, which other names would win against: so much is taken further
-SHARE = 0.8  # of the new weights in the blend with those from before
 COMMONER = 1.6  # a name is read so much oftener for each unit of its frequency
 
 
@@ -168,10 +167,7 @@ def main() -> None:
     random.seed(0)
     model, _, tokenizer = opened(options.start)
     model.text.requires_grad_(True)
-    names, first = Names(options.data, reader(model, tokenizer)), [p.detach().clone() for p in model.text.parameters()]
-    learn(model, tokenizer, names)
-    with torch.no_grad():
-        torch._foreach_lerp_(list(model.text.parameters()), first, 1 - SHARE)
+    learn(model, tokenizer, Names(options.data, reader(model, tokenizer)))
     export(model, tokenizer, options.out)
 
 
