@@ -22,15 +22,28 @@ class Checked:
     """A pipeline with a safety checker that withholds everything, and no negative prompt."""
 
     scheduler = Scheduler()
+    freed = 0
 
     def __call__(self, prompt: str, width: int, height: int) -> types.SimpleNamespace:
+        if prompt == "stop":
+            raise InterruptedError
         return types.SimpleNamespace(images=[PIL.Image.new("RGB", (width, height))], nsfw_content_detected=[True])
+
+    def maybe_free_model_hooks(self) -> None:
+        Checked.freed += 1
 
 
 def test_a_withheld_picture_is_a_sentence_and_not_black() -> None:
     loaded = Loaded(find("generate"), Device("cpu", "fp32", ""), Checked())
     with pytest.raises(UserError, match="withheld"):
         list(generate.FAMILIES["diffusers"](loaded, SETTINGS, 1))
+
+
+def test_what_was_lent_a_graphics_card_gives_it_back_when_the_work_is_stopped() -> None:
+    loaded, before = Loaded(find("generate"), Device("cpu", "fp32", ""), Checked()), Checked.freed
+    with pytest.raises(InterruptedError):
+        list(generate.FAMILIES["diffusers"](loaded, SETTINGS | {"prompt": "stop"}, 1))
+    assert Checked.freed == before + 1
 
 
 def test_small_seeds_stay_as_they_are_and_large_ones_spread() -> None:
