@@ -37,6 +37,7 @@ from tools.training.train_clip import (
 )
 
 FILE = FOLDER / "names.pt"  # where names belong and known texts are, for the weights that it began with
+RUN = FOLDER / "names-run.pt"  # how far the training is
 EVERYDAY = Path(__file__).with_name("everyday.txt")
 COMMON = 2.5  # words as frequent as that are common enough to be labels
 LISTED = 4.5  # the frequency that names of the list count with
@@ -143,9 +144,16 @@ class Names:
 
 
 def learn(model: nn.Module, tokenizer: Tokenizer, names: Names) -> None:
+    """Resumes from its checkpoint, which goes at the end."""
     optimizer = torch.optim.AdamW(model.text.parameters(), RATE, betas=(0.9, 0.98), weight_decay=0.02)
-    losses = []
-    for step in range(STEPS):
+    losses, done = [], 0
+    if RUN.exists():
+        text, state, done = torch.load(RUN)
+        model.text.load_state_dict(text)
+        optimizer.load_state_dict(state)
+    torch.manual_seed(done)
+    random.seed(done)
+    for step in range(done, STEPS):
         for group in optimizer.param_groups:
             group["lr"] = RATE * schedule(step, STEPS)
         new, target, old, before = names.some()
@@ -159,12 +167,12 @@ def learn(model: nn.Module, tokenizer: Tokenizer, names: Names) -> None:
         if step % 100 == 99:
             learnt, kept = torch.tensor(losses[-100:]).mean(0).tolist()
             print(f"{step + 1} steps: new names {learnt:.3f}, known texts moved by {kept:.4f}", flush=True)
+            torch.save((model.text.state_dict(), optimizer.state_dict(), step + 1), RUN)
+    RUN.unlink()
 
 
 def main() -> None:
     options = arguments(__doc__).parse_args()
-    torch.manual_seed(0)
-    random.seed(0)
     model, _, tokenizer = opened(options.start)
     model.text.requires_grad_(True)
     learn(model, tokenizer, Names(options.data, reader(model, tokenizer)))
