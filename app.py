@@ -147,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(error.sentence()) from error
     try:
         demo.launch(
-            server_name=chosen.host,
+            server_name=f"[{chosen.host}]" if ":" in chosen.host else chosen.host,  # an address of IPv6
             server_port=chosen.port,
             share=chosen.share,
             auth=chosen.auth,
