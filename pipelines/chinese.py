@@ -72,7 +72,7 @@ def _english(prompt: str, names: dict[str, tuple[str, str]]) -> str:
     things = [_thing(part, names) for part in parts]
     if all(things):
         return f" {place} ".join(things) + behind
-    asked = _DRAW.sub("", prompt)  # "画猫"; but "画笔" is a thing
+    asked = prompt  # "画猫"; but "画笔" is a thing
     while (shorter := _DRAW.sub("", asked)) != asked and asked not in names:
         asked = shorter
     said = _english(asked, names) if asked != prompt else asked

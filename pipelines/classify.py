@@ -79,9 +79,8 @@ def embed_photos(photos: Iterable[Photo], *, model: str | None = None) -> NDArra
     """Embeddings of photos, float32 [n, d], each of unit length; a photo by itself is one of them. Raises `UserError`."""
     row = catalog.find("classify", model)
     _drain(runtime.prepare(row))
-    one = isinstance(photos, str | bytes | Path | Image) or not isinstance(photos, Iterable)
-    several: Iterable[Any] = [photos] if one else photos
     with runtime.lend(row) as loaded:
+        several = _several(photos, str | bytes | Path | Image)
         found = [_photo_embedding(loaded, inputs.photo(photo)) for photo in several]
     if not found:
         raise UserError("photo_missing")
@@ -91,7 +90,7 @@ def embed_photos(photos: Iterable[Photo], *, model: str | None = None) -> NDArra
 def embed_texts(texts: Iterable[str], *, model: str | None = None) -> NDArray[np.float32]:
     """Embeddings of texts as given (no template), float32 [n, d], each of unit length; a text by itself is one of them.
     Raises `UserError`."""
-    several = [texts] if isinstance(texts, str) else [*texts] if isinstance(texts, Iterable) else [texts]
+    several = [*_several(texts, str)]
     if not all(isinstance(one, str) for one in several):
         raise UserError("labels_text")
     if not several:
@@ -106,6 +105,11 @@ def embed_texts(texts: Iterable[str], *, model: str | None = None) -> NDArray[np
 def template_ensemble(model: str | None = None) -> tuple[str, ...]:
     """The prompt templates that a model wants: what `templates=None` stands for."""
     return _templates(None, catalog.find("classify", model))
+
+
+def _several(given: Any, one: Any) -> Iterable[Any]:
+    """What is given, where something by itself (of the type `one`, or nothing to go through) is one of its kind."""
+    return [given] if isinstance(given, one) or not isinstance(given, Iterable) else given
 
 
 def _drain(events: Iterable[object]) -> None:

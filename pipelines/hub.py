@@ -60,7 +60,7 @@ log = logging.getLogger("quartet.hub")
 
 def on_disk(row: Row) -> bool:
     """Whether the model can be loaded with no network: every file that it needs is there, in its full size."""
-    return not row.from_hub or all(_whole(row, one) for one in _repositories(row))
+    return not row.from_hub or _all_here(row, constants.HF_HUB_OFFLINE)
 
 
 def local_folder(row: Row) -> Path:
@@ -290,11 +290,9 @@ class Downloads:
                 yield meter.progress(download)
         finally:
             self._leave(download)
-        unseen = download.error and download.error.code == "hub_unreachable"
-        if unseen and all(_seems_whole(row, one) for one in _repositories(row)):
-            return
-        if download.error:
-            raise UserError(download.error.code, **download.error.values)
+        error = download.error
+        if error and not (error.code == "hub_unreachable" and _all_here(row, unasked=True)):
+            raise UserError(error.code, **error.values)
 
     def _join(self, row: Row) -> _Download:
         with self._lock:
@@ -322,7 +320,13 @@ def _files(row: Row, one: Helper, listing: dict[str, int], folder: Path) -> list
     return needed.files(row if one.source == row.source else replace(row, patterns=one.patterns), listing, folder)
 
 
-def _whole(row: Row, one: Helper) -> bool:
+def _all_here(row: Row, unasked: bool) -> bool:
+    return all(_whole(row, one, unasked) for one in _repositories(row))
+
+
+def _whole(row: Row, one: Helper, unasked: bool) -> bool:
+    """Whether all that the model needs of a repository is on disk. Where a client kept no listing the hub tells; `unasked`,
+    what seems whole has to do."""
     commit = _commit(one.source, one.revision)
     if commit is None:
         return False
@@ -330,16 +334,7 @@ def _whole(row: Row, one: Helper) -> bool:
     if listing := _listing(one.source, commit):
         wanted = _files(row, one, listing, folder)
         return bool(wanted) and all(_there(folder / path, listing[path]) for path in wanted)
-    return constants.HF_HUB_OFFLINE and _seems_whole(row, one)  # else the listing tells
-
-
-def _seems_whole(row: Row, one: Helper) -> bool:
-    """Whether a client that kept no listing may have fetched all that the model needs."""
-    commit = _commit(one.source, one.revision)
-    folder = _folder(one.source, commit) if commit else None
-    if folder is None or one.source != row.source:
-        return folder is not None and folder.is_dir()
-    return needed.complete(row, folder)
+    return unasked and (needed.complete(row, folder) if one.source == row.source else folder.is_dir())
 
 
 def _commit(source: str, revision: str) -> str | None:

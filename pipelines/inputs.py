@@ -71,11 +71,9 @@ def remarks(picture: PIL.Image.Image) -> tuple[str, ...]:
 
 
 def _read(path: str | Path | None) -> bytes:
-    if path is None:
-        raise UserError("photo_missing")
-    if not isinstance(path, str | Path):
+    if path is not None and not isinstance(path, str | Path):
         raise UserError("photo_kind", kind=type(path).__name__)
-    if path == "":
+    if path is None or path == "":
         raise UserError("photo_missing")
     try:
         with open(path, "rb") as file:

@@ -1,12 +1,11 @@
 """Uploads the project as a Hugging Face Space: `make space NAME=you/quartet`."""
 
 import argparse
-import glob
 import re
 import subprocess
 from pathlib import Path
 
-from huggingface_hub import HfApi, get_token
+from huggingface_hub import CommitOperationAdd, HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError
 
 ROOT = Path(__file__).parent.parent
@@ -44,20 +43,12 @@ def main() -> None:
     api = HfApi()
     try:
         api.create_repo(chosen.name, repo_type="space", space_sdk="gradio", private=chosen.private, exist_ok=True)
-        api.upload_folder(  # not git: that refuses files of over 10 MB
-            repo_id=chosen.name,
-            repo_type="space",
-            folder_path=ROOT,
-            allow_patterns=[glob.escape(name) for name in files()],
-            ignore_patterns="requirements.txt",
-            commit_message="Upload Quartet",
-        )
-        api.upload_file(
-            path_or_fileobj=requirements().encode(),
-            path_in_repo="requirements.txt",
-            repo_id=chosen.name,
-            repo_type="space",
-            commit_message="What it needs",
+        added = [
+            CommitOperationAdd(name, requirements().encode() if name == "requirements.txt" else ROOT / name)
+            for name in files()
+        ]
+        api.create_commit(  # not git: that refuses files of over 10 MB; and one commit, since each is built
+            chosen.name, added, repo_type="space", commit_message="Upload Quartet"
         )
     except (HfHubHTTPError, OSError) as error:
         made.exit(1, f"The Space could not be uploaded: {error}\n")

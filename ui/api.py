@@ -151,8 +151,8 @@ def endpoints(page: gr.Blocks) -> None:
     for function in (classify, caption, ask, generate):
         gr.api(function, api_name=function.__name__, concurrency_limit=None)
         *_, endpoint = page.fns.values()
-        for component, (name, one) in zip(endpoint.inputs, signature(function).parameters.items(), strict=False):
-            shown = EXAMPLES[name] if one.default is one.empty else one.default
+        for component, one in zip(endpoint.inputs, signature(function).parameters.values(), strict=False):
+            shown = EXAMPLES[one.name] if one.default is one.empty else one.default
             component.example_payload = lambda shown=shown: shown
 
 

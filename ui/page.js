@@ -1,8 +1,8 @@
 // What Gradio has no word for: screen readers are told the page's own language, Ctrl+Enter runs, a picture dropped on the
 // Generate tab restores its settings, example photos have names for those who can't see them, a result is marked once its
 // photo is no longer there, a result that is asked for comes into view, a model's name is chosen whole where another can be
-// typed, a photo whose kind the browser can't tell is taken all the same, a reload comes back to the tab
-// that was open, and each window keeps its own jobs, fields and conversation.
+// typed, a photo whose kind the browser can't tell is taken all the same, a reload comes back to the tab that was open, and
+// each window keeps its own jobs, fields and conversation.
 for (const name of ["getItem", "setItem"]) {
   const plain = Storage.prototype[name];
   Storage.prototype[name] = function (key, ...value) {

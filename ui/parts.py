@@ -269,8 +269,7 @@ def _fetched(link: str) -> tuple[Any, Any]:
 
 def new_owner(owner: str | None) -> str:
     """This browser's secret: kept if there is one, else 128 random bits."""
-    known = isinstance(owner, str) and 0 < len(owner) <= OWNER
-    return str(owner) if known else secrets.token_urlsafe(16)
+    return owner if isinstance(owner, str) and 0 < len(owner) <= OWNER else secrets.token_urlsafe(16)
 
 
 def examples() -> list[str]:
@@ -290,9 +289,9 @@ def alert(message: str) -> str:
     return f'<div class="status alert" role="alert">{html.escape(message)}</div>' if message else idle()
 
 
-def said(sentence: str, bar: str = "") -> str:
-    """A calm sentence in the status line."""
-    return f'<div class="status" role="status"><span>{html.escape(sentence)}</span>{bar}</div>'
+def said(sentence: str, after: str = "") -> str:
+    """A calm sentence in the status line, and the HTML after it."""
+    return f'<div class="status" role="status"><span>{html.escape(sentence)}</span>{after}</div>'
 
 
 def idle() -> str:
