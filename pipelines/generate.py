@@ -16,6 +16,8 @@ from pipelines.errors import UserError, text
 from pipelines.loaders import Loaded
 from pipelines.results import Partial, Pictures, Progress, last
 
+BINNED = 512  # pixels: pipelines have no table of sizes near to what is asked for ("bins") for models that draw fewer
+
 
 def stream(
     prompt: str,
@@ -142,7 +144,7 @@ def _diffusers(loaded: Loaded, settings: dict[str, Any], seed: int) -> Generator
             "width": settings["width"],
             "height": settings["height"],
             "generator": torch.Generator().manual_seed(generator_seed(seed)),  # the same noise on every device
-            **loaded.row.options.get("call", {}),
+            "use_resolution_binning": loaded.row.defaults["width"] >= BINNED,
         }
         taken = inspect.signature(pipe.__call__).parameters
         if settings["steps"] != 2:

@@ -17,7 +17,6 @@ from pipelines.results import Progress
 
 NAME = re.compile(r"(?P<source>\w[\w.-]*/\w[\w.-]*)(?:@(?P<revision>\w[\w./-]*))?")
 LICENCE = re.compile(r"[\w.+-]{1,40}")  # as the hub abbreviates them
-SMALL = 512  # pixels: pipelines have no table of sizes near to what is asked for ("bins") for models that draw fewer
 OVERHEAD = 1.2  # memory of a loaded model for each byte of its weights
 
 # The tasks of a family and what it needs to know, where the model's own files do not say it.
@@ -82,8 +81,6 @@ def _row(task: str, name: str, source: str, revision: str, folder: Path, sizes: 
         defaults=_defaults(folder) if family == "diffusers" else {},
         options=FAMILIES[family][1],
     )
-    if made.defaults.get("width", SMALL) < SMALL:
-        made = replace(made, options={"call": {"use_resolution_binning": False}})
     wanted = needed.files(made, sizes, folder)
     stored = sum(sizes[path] for path in wanted if path.endswith(".safetensors"))
     parameters = stored // width
