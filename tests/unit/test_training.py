@@ -12,6 +12,7 @@ import torch
 from PIL.Image import Image, fromarray
 from tokenizers import Tokenizer
 
+from pipelines.catalog import model_folder
 from tools.training import (
     aids,
     detector,
@@ -36,6 +37,7 @@ from tools.training.scenes import Scene as Seen
 from tools.training.stickers import WAYS, Art, Sampler, Scene, Thing, nearest_paint
 from tools.training.synthetic import colours, counted, dogs, looked_for, salient
 from tools.training.train_brush import around_edges, asked, seams
+from tools.training.train_clip import grown, opened, reader
 from tools.training.train_vlm import CELLS, NOTHING, Look, Looks, colourless, encode, pack
 
 TOKENIZER = Tokenizer.from_file("assets/models/quartet-vlm/tokenizer.json")
@@ -508,3 +510,15 @@ def test_another_name_means_that_which_is_called_so_first_and_a_name_of_its_own_
     )
     nodes = [words.Node(names, "", []) for names in called]
     assert words.synonyms(nodes) == {"panda": 0, "panda bear": 0, "lesser panda": 1}
+
+
+def test_a_text_tower_that_grows_reads_new_words_whole_and_others_as_before() -> None:
+    model, _, tokenizer = opened(model_folder() / "quartet-clip")
+    pieces = tokenizer.encode("blorptang").ids[:-1]
+    larger, words = grown(model, tokenizer, ["a blorptang dog", "Blorptang"])
+    number = tokenizer.get_vocab_size()
+    assert words.encode("two blorptang").ids[1:] == [number, 2] and words.get_vocab_size() == number + 1
+    vectors = larger.text.token_embedding.weight
+    torch.testing.assert_close(vectors[number], vectors[pieces].mean(0))
+    said = ["a dog on the beach", "blorptan"]
+    torch.testing.assert_close(reader(larger, words)(said), reader(model, tokenizer)(said))

@@ -2,7 +2,8 @@
 
 The tower has read such names nowhere: "donut" came to lie near oboes. Where names that it knows lie is regressed on what
 MiniLM says of them with their definitions and of what they are kinds of, by kernel ridge regression; so is told where
-others belong. Other names of what it knows ("panda", "orca") belong where its own name is. What the tower gives for all that it knows stays nearly as it was, and the image tower as it is."""
+others belong. Other names of what it knows ("panda", "orca") belong where its own name is. Each word of the names becomes
+one token. What the tower gives for all that it knows stays nearly as it was, and the image tower as it is."""
 
 import random
 import re
@@ -20,13 +21,16 @@ from wordfreq import zipf_frequency
 from pipelines.classify import filled
 from tools.training import features, portraits, things, words
 from tools.training.features import FOLDER
+from tools.training.ground_head import Seen, photos
 from tools.training.stickers import PAINTS
 from tools.training.train_clip import (
     TEMPLATES,
+    Unreal,
     arguments,
     encode_minilm,
     export,
     forms,
+    grown,
     ids,
     labels,
     opened,
@@ -46,7 +50,9 @@ NEW, OLD = 320, (32, 160, 24, 16, 8)  # texts in a step; of those to keep, of ea
 KEPT = 60.0  # weight of what is known, against that of the new names
 SAID = 10  # captions that use a name teach it
 RIDGE = 0.01
-BEYOND = 1.5  # regression shrinks towards the mean, which other names would win against: so much is taken further
+CLASSES = 1000
+BEYOND = 1.15  # how much more pictures shall differ in how near they are to a name than to a class
+FARTHEST = 6.0  # so many times as far from the mean as regression tells is a name taken at most
 COMMONER = 1.6  # a name is read so much oftener for each unit of its frequency
 
 
@@ -83,8 +89,10 @@ def told(node: words.Node) -> tuple[str, str, str]:
     )
 
 
-def belong(known: list[words.Node], where: torch.Tensor, others: list[words.Node]) -> torch.Tensor:
-    """Where `others` belong among the embeddings [n, 256] of what is `known`: [m, 256], unit length."""
+def belong(known: list[words.Node], where: torch.Tensor, others: list[words.Node], seen: torch.Tensor) -> torch.Tensor:
+    """Where `others` belong among the embeddings [n, 256] of what is `known`, the classes first: [m, 256], unit length.
+    Regression shrinks towards the mean, and each name as far as little is known of its like. So each is taken beyond, until
+    the pictures whose embeddings are `seen` [k, 256] are as near to it on average as to the classes, and differ more."""
     kernel, reach = torch.zeros(len(known), len(known)), torch.zeros(len(others), len(known))
     for form in zip(*map(told, known + others), strict=True):
         vectors = encode_minilm([*form])
@@ -93,14 +101,25 @@ def belong(known: list[words.Node], where: torch.Tensor, others: list[words.Node
         kernel += torch.exp(ours @ ours.T - 1) / 3
         reach += torch.exp(theirs @ ours.T - 1) / 3
     usual = where.mean(0)
-    weights = torch.linalg.solve(kernel + RIDGE * torch.eye(len(known)), where - usual)
-    return normalize(usual + BEYOND * reach @ weights, dim=-1)
+    away = reach @ torch.linalg.solve(kernel + RIDGE * torch.eye(len(known)), where - usual)
+    middle, spread = seen.mean(0), torch.cov(seen.T)
+
+    def deviation(texts: torch.Tensor) -> torch.Tensor:  # of the pictures' similarities to each, [n, 256] -> [n, 1]
+        return (texts @ spread * texts).sum(1, keepdim=True).sqrt()
+
+    near, apart = (where[:CLASSES] @ middle).mean(), BEYOND * deviation(where[:CLASSES]).mean()
+    beyond, nearer = torch.ones(len(others), 1), torch.zeros(len(others), 1)
+    for _ in range(30):
+        placed = normalize(usual + beyond * away + nearer * normalize(middle, dim=0), dim=-1)
+        nearer += (near - placed @ middle)[:, None] / middle.norm()
+        beyond = (beyond * apart / deviation(placed)).clamp(max=FARTHEST)
+    return placed
 
 
 class Names:
     """What the tower shall learn, and what it shall keep."""
 
-    def __init__(self, data: Path, said: Callable[[list[str]], torch.Tensor]) -> None:
+    def __init__(self, data: Path, said: Callable[[list[str]], torch.Tensor], seen: Callable[[], torch.Tensor]) -> None:
         everything, nodes = texts(data), words.nodes(data)
         count = Counter(re.findall("[a-z]+", " ".join(everything["captions"]).lower()))
         # What cuts of photos show, the head learns from them.
@@ -126,7 +145,7 @@ class Names:
         self.kept = [everything["captions"], first, more, nouns, hues]
         if not FILE.exists():
             where = labels(said, [node.wordings[0] for node in known])
-            target = belong(known, where, [found[name] for name in placed])
+            target = belong(known, where, [found[name] for name in placed], seen())
             target = torch.cat([target, where[[*also.values()]]])
             torch.save((target, where.mean(0), [said(some) for some in self.kept]), FILE)
         self.target, self.usual, self.before = torch.load(FILE)
@@ -173,9 +192,17 @@ def learn(model: nn.Module, tokenizer: Tokenizer, names: Names) -> None:
 
 def main() -> None:
     options = arguments(__doc__).parse_args()
-    model, _, tokenizer = opened(options.start)
-    model.text.requires_grad_(True)
-    learn(model, tokenizer, Names(options.data, reader(model, tokenizer)))
+    torch.manual_seed(0)
+    model, prepare, tokenizer = opened(options.start)
+
+    def seen() -> torch.Tensor:
+        """The embeddings of photos, and of as many features made up for the classes."""
+        real = Seen(model.visual.trunk, prepare)("photos", photos(options.data))[0]
+        return normalize(model.visual.head(torch.cat([real, Unreal(real)(len(real))[0]])), dim=-1)
+
+    names = Names(options.data, reader(model, tokenizer), seen)
+    model, tokenizer = grown(model, tokenizer, [name for name, *_ in names.forms])
+    learn(model, tokenizer, names)
     export(model, tokenizer, options.out)
 
 

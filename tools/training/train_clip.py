@@ -10,8 +10,9 @@ import copy
 import json
 import math
 import random
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -359,6 +360,20 @@ def start_text(model: nn.Module, tokenizer: Tokenizer) -> None:
     directions = torch.linalg.eigh(kept.T @ kept).eigenvectors[:, -WIDTH:]
     turned = kept @ directions
     model.text.token_embedding.weight.data.copy_(turned / turned.std() * 0.05)
+
+
+def grown(model: nn.Module, tokenizer: Tokenizer, names: Sequence[str]) -> tuple[nn.Module, Tokenizer]:
+    """The tower with a token for each word of `names`, whose vector begins as the mean of its pieces'."""
+    pieces = {word: tokenizer.encode(word).ids[:-1] for name in names for word in re.findall("[a-z]+", name.lower())}
+    split = {word: own for word, own in pieces.items() if len(own) > 1}
+    state, vectors = model.state_dict(), model.text.token_embedding.weight.data
+    written = json.loads(tokenizer.to_str())
+    written["model"]["vocab"] |= {word: number for number, word in enumerate(split, len(vectors))}
+    state["text.token_embedding.weight"] = torch.cat([vectors, *(vectors[own].mean(0)[None] for own in split.values())])
+    new = build(len(state["text.token_embedding.weight"]))
+    new.load_state_dict(state)
+    new.visual.eval().requires_grad_(False)
+    return new, Tokenizer.from_str(json.dumps(written))
 
 
 def ids(tokenizer: Tokenizer, lines: list[str]) -> list[list[int]]:
