@@ -1,6 +1,7 @@
 """The Ask tab: a conversation about one photo."""
 
 import html
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ TAKEN = """(talk, typed) => {
   const asked = talk?.pairs?.at(-1)?.[0];
   return asked && typed.trimStart().startsWith(asked) ? typed.trimStart().slice(asked.length).trimStart() : typed;
 }"""
+SETTLED = 0.2  # seconds, by which an answer that was on its way to the page is there
 SILENCE: Talk = {"photo": None, "pairs": []}
 
 
@@ -101,6 +103,12 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
         parts.forget(owner, job)
         return {chat: [], detail: "", frame.made: parts.made(None), talk: SILENCE, **frame.idle()}
 
+    def cleared(owner: str | None, job: str | None) -> parts.Updates:
+        """Clears the conversation behind an answer that came in this moment, which else would come back."""
+        silent = silence(owner, job)
+        time.sleep(SETTLED)
+        return silent
+
     def anew(owner: str | None, job: str | None, photo: str | None, talk_now: Talk, typed: str) -> parts.Updates:
         """Another photo, another conversation; a question that waits for its answer goes back to where it was typed."""
         same = photo is None or photo == talk_now["photo"]
@@ -121,7 +129,7 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
     told = [chat, detail, frame.made, talk]
     ended = [*told, frame.run, frame.stop, frame.status]
     photo.change(anew, [owner, frame.job, photo, talk, question], [*ended, question], **parts.QUIET)
-    gr.on([again.click, chat.clear], silence, [owner, frame.job], ended, **parts.QUIET)
+    gr.on([again.click, chat.clear], cleared, [owner, frame.job], ended, **parts.QUIET)
     return parts.Tab(frame, resume, outputs, picture=photo, send=send, target=photo, resume_values=[talk])
 
 
