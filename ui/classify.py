@@ -100,7 +100,7 @@ def _shown(result: Classification) -> str:
         for name in columns
     )
     table = "".join(
-        f"<tr><td>{html.escape(score.label)}</td><td>{score.cosine:.3f}</td><td>{score.probability:.3f}</td>"
+        f"<tr><td>{html.escape(score.label)}</td><td>{score.cosine:z.3f}</td><td>{score.probability:.3f}</td>"
         f"<td>{score.independent:.3f}</td></tr>"
         for score in best
     )
