@@ -1,7 +1,6 @@
 """The Ask tab: a conversation about one photo."""
 
 import html
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,14 @@ from pipelines.results import Answer, Partial
 from ui import jobs, parts
 
 Talk = dict[str, Any]  # "photo": which photo it is about; "pairs": [question, answer], "" where none has come yet
-# Takes the last question out of where it was typed, and leaves what has been typed behind it since.
-TAKEN = """(talk, typed) => {
-  const asked = talk?.pairs?.at(-1)?.[0];
-  return asked && typed.trimStart().startsWith(asked) ? typed.trimStart().slice(asked.length).trimStart() : typed;
+# Takes the last question out of where it was typed, and leaves what has been typed behind it since; in the page itself, where
+# no key comes between reading and writing.
+TAKEN = """(talk) => {
+  const box = document.querySelector("#ask-question input"), asked = talk?.pairs?.at(-1)?.[0];
+  if (!asked || !box?.value.trimStart().startsWith(asked)) return;
+  box.value = box.value.trimStart().slice(asked.length).trimStart();
+  box.dispatchEvent(new Event("input", { bubbles: true }));
 }"""
-SETTLED = 0.2  # seconds, by which an answer that was on its way to the page is there
 SILENCE: Talk = {"photo": None, "pairs": []}
 
 
@@ -103,12 +104,6 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
         parts.forget(owner, job)
         return {chat: [], detail: "", frame.made: parts.made(None), talk: SILENCE, **frame.idle()}
 
-    def cleared(owner: str | None, job: str | None) -> parts.Updates:
-        """Clears the conversation behind an answer that came in this moment, which else would come back."""
-        silent = silence(owner, job)
-        time.sleep(SETTLED)
-        return silent
-
     def anew(owner: str | None, job: str | None, photo: str | None, talk_now: Talk, typed: str) -> parts.Updates:
         """Another photo, another conversation; a question that waits for its answer goes back to where it was typed."""
         same = photo is None or photo == talk_now["photo"]
@@ -125,11 +120,11 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
         [frame.run.click, question.submit], filled, run, [photo, question, talk, max_words, frame.model], outputs,
         fields=[photo, max_words, frame.model],
     )  # fmt: skip
-    talk.change(None, [talk, question], question, js=TAKEN, **parts.QUIET)
+    talk.change(None, talk, None, js=TAKEN, **parts.QUIET)
     told = [chat, detail, frame.made, talk]
     ended = [*told, frame.run, frame.stop, frame.status]
     photo.change(anew, [owner, frame.job, photo, talk, question], [*ended, question], **parts.QUIET)
-    gr.on([again.click, chat.clear], cleared, [owner, frame.job], ended, **parts.QUIET)
+    gr.on([again.click, chat.clear], silence, [owner, frame.job], ended, **parts.QUIET)
     return parts.Tab(frame, resume, outputs, picture=photo, send=send, target=photo, resume_values=[talk])
 
 

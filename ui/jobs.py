@@ -23,6 +23,7 @@ from pipelines.results import Partial, Pictures, Progress, Result
 PER_OWNER = 3  # unfinished jobs of one visitor
 IN_ALL = 24  # unfinished jobs of everybody
 WATCHERS = 3  # of a job at once: with IN_ALL of them, fewer than there are threads
+LEAVING = 0.5  # seconds that a job which is forgotten waits for those that watch it
 KEEP_SECONDS = 3600.0
 KEEP_BYTES = 256 * 2**20
 FETCHING = ("asking", "fetching")  # the Progress of a job that needs no device
@@ -131,6 +132,9 @@ class Jobs:
             job.stopping = job.forgotten = True
             self._jobs.pop(job_id, None)
             self._changed.notify_all()
+            self._changed.wait_for(
+                lambda: not job.watchers, LEAVING
+            )  # what they were just shown is on its way till then
 
     def _own(self, job_id: str, owner: str) -> _Job:
         with self._changed:

@@ -122,7 +122,7 @@ def test_what_is_typed_after_a_question_stays(page: Page) -> None:
     question = page.get_by_label(text("ask.question"))
     question.fill("Is there a cat?")
     page.keyboard.press("Enter")
-    question.press_sequentially("Is it day?", delay=40)  # ms a key: faster than people
+    question.press_sequentially("Is it day?", delay=5)
     expect(page.locator("#ask-result .message-row")).to_have_count(4)
     finished(page, "Ask")
     expect(question).to_have_value("Is it day?")

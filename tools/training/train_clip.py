@@ -12,7 +12,7 @@ import math
 import random
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -362,17 +362,16 @@ def start_text(model: nn.Module, tokenizer: Tokenizer) -> None:
     model.text.token_embedding.weight.data.copy_(turned / turned.std() * 0.05)
 
 
-def grown(model: nn.Module, tokenizer: Tokenizer, names: Sequence[str]) -> tuple[nn.Module, Tokenizer]:
+def grown(model: nn.Module, tokenizer: Tokenizer, names: list[str]) -> tuple[nn.Module, Tokenizer]:
     """The tower with a token for each word of `names`, whose vector begins as the mean of its pieces'."""
     pieces = {word: tokenizer.encode(word).ids[:-1] for name in names for word in re.findall("[a-z]+", name.lower())}
     split = {word: own for word, own in pieces.items() if len(own) > 1}
-    state, vectors = model.state_dict(), model.text.token_embedding.weight.data
+    vectors = model.text.token_embedding.weight.data
+    larger = torch.cat([vectors, *(vectors[own].mean(0)[None] for own in split.values())])
     written = json.loads(tokenizer.to_str())
     written["model"]["vocab"] |= {word: number for number, word in enumerate(split, len(vectors))}
-    state["text.token_embedding.weight"] = torch.cat([vectors, *(vectors[own].mean(0)[None] for own in split.values())])
-    new = build(len(state["text.token_embedding.weight"]))
-    new.load_state_dict(state)
-    new.visual.eval().requires_grad_(False)
+    new = build(len(larger))
+    new.load_state_dict(model.state_dict() | {"text.token_embedding.weight": larger})
     return new, Tokenizer.from_str(json.dumps(written))
 
 
