@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 import app
-from pipelines import TASKS, catalog, inputs
+from pipelines import TASKS, catalog, generate, inputs
 from pipelines.errors import UserError
 from ui import generate
 
