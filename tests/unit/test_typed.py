@@ -11,8 +11,9 @@ import torch
 from safetensors.torch import save_file
 
 import app
-from pipelines import TASKS, catalog, generate, inputs
+from pipelines import TASKS, catalog, inputs
 from pipelines.errors import UserError
+from pipelines.generate import BINNED
 from ui import generate
 
 FILES: dict[str, dict[str, Any]] = {
@@ -71,7 +72,7 @@ def test_a_row_says_what_the_files_say() -> None:
     clip, draws = catalog.find("classify", "clip"), catalog.find("generate", "draws")
     assert (clip.helpers[0].source, clip.variant) == ("someone/tower", "")
     assert (draws.variant, draws.defaults["width"], draws.options) == ("fp16", 1024, {})
-    assert catalog.find("generate", "stickers").defaults["width"] == 256 < generate.BINNED <= draws.defaults["width"]
+    assert catalog.find("generate", "stickers").defaults["width"] == 256 < BINNED <= draws.defaults["width"]
     assert (catalog.find("ask", "chats").licence, clip.licence) == ("mit", "licence not named")
 
 
