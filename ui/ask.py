@@ -39,7 +39,7 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
             question.render()
             frame.draw_actions()
             frame.draw_model()
-            with gr.Accordion(text("page.options"), open=False):
+            with gr.Accordion(text("page.options"), open=False, elem_id="ask-options"):
                 max_words = gr.Slider(1, 100, 30, step=1, label=text("caption.max_words"))
         with gr.Column(elem_classes="card"):
             frame.status.render()

@@ -27,7 +27,7 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
                 [(text(f"caption.details.{one}"), one) for one in WORDS], value="short", label=text("caption.detail"),
                 visible=_detailed(frame.model.value), elem_id="caption-detail",
             )  # fmt: skip
-            with gr.Accordion(text("page.options"), open=False):
+            with gr.Accordion(text("page.options"), open=False, elem_id="caption-options"):
                 beams = gr.Slider(1, 8, 1, step=1, label=text("caption.beams"), info=text("caption.beams_info"))
                 max_words = gr.Slider(5, 100, 30, step=1, label=text("caption.max_words"))
                 prompt = gr.Textbox("", label=text("caption.prompt"), max_lines=1)

@@ -37,7 +37,7 @@ def build(owner: gr.BrowserState, chosen: str | None) -> parts.Tab:
             )  # fmt: skip
             frame.draw_actions()
             frame.draw_model()
-            with gr.Accordion(text("page.options"), open=False):
+            with gr.Accordion(text("page.options"), open=False, elem_id="classify-options"):
                 top_k = gr.Slider(1, 50, 5, step=1, label=text("classify.top_k"))
                 ensemble = gr.Checkbox(True, label=text("classify.ensemble"), info=text("classify.ensemble_info"))
                 template = gr.Textbox(TEMPLATE, label=text("classify.template"), max_lines=1)

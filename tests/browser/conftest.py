@@ -67,6 +67,7 @@ def page(visit: Visit) -> Page:
 def choose(page: Page, tab: str, language: str = "en") -> None:
     page.get_by_role("tab", name=text(f"{tab.lower()}.tab", language), exact=True).click()
     expect(page.locator(f"#{tab.lower()}-run")).to_be_visible()
+    _settle(page)
 
 
 def run_example(page: Page, tab: str, index: int = 0) -> None:
@@ -82,9 +83,14 @@ def finished(page: Page, tab: str) -> None:
     expect(page.locator(f"#{tab.lower()}-run")).to_be_enabled()
 
 
-def open_options(page: Page) -> None:
-    """Opens Generate's options. Gradio sets its fields once more in the frame after it has drawn them, which undoes what a
-    script, faster than any visitor, has typed by then."""
+def open_options(page: Page, tab: str) -> None:
+    """Opens a tab's options."""
     page.get_by_role("button", name=text("page.options")).click()
-    page.locator("#generate-count").wait_for()
+    page.locator(f"#{tab.lower()}-options input").last.wait_for()
+    _settle(page)
+
+
+def _settle(page: Page) -> None:
+    """Gradio sets fields once more in the frame after it has drawn them, which undoes what a script, faster than any visitor,
+    has typed by then."""
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")

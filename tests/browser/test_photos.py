@@ -88,7 +88,7 @@ def test_an_address_on_this_machine_is_refused(page: Page) -> None:
 
 def test_a_dropped_picture_restores_its_settings_and_its_pixels(visit: Visit, tmp_path: Path) -> None:
     page = visit("Generate")
-    open_options(page)
+    open_options(page, "Generate")
     page.locator("#generate-prompt textarea").fill("a yellow star")
     page.locator("#generate-negative textarea, #generate-negative input").fill("dark")
     page.locator("#generate-seed textarea, #generate-seed input").fill(SEED)
@@ -103,7 +103,7 @@ def test_a_dropped_picture_restores_its_settings_and_its_pixels(visit: Visit, tm
     other = visit("Generate")
     _drop(other, first.read_bytes())
     expect(other.locator("#generate-status")).to_have_text(text("generate.restored"))
-    open_options(other)
+    open_options(other, "Generate")
     for name, value in (("prompt", "a yellow star"), ("negative", "dark"), ("seed", SEED)):
         expect(other.locator(f"#generate-{name} textarea, #generate-{name} input")).to_have_value(value)
     expect(other.locator("#generate-steps input[type=number]")).to_have_value("3")
@@ -133,7 +133,7 @@ def test_a_drawn_picture_goes_to_another_tab_and_on(visit: Visit) -> None:
 
 def test_what_a_seed_draws_in_place_of_the_prompt_is_said_beside_it(visit: Visit) -> None:
     page = visit("Generate")
-    open_options(page)
+    open_options(page, "Generate")
     page.locator("#generate-prompt textarea").fill("a tree")
     page.locator("#generate-seed textarea, #generate-seed input").fill("1")
     page.locator("#generate-steps input[type=number]").fill("1")

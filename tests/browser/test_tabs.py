@@ -153,7 +153,7 @@ def test_a_pasted_template_is_the_one_that_is_used(page: Page) -> None:
     page.locator("#classify-examples .gallery-item").nth(1).click()
     finished(page, "Classify")
     before = page.locator("#classify-result tbody tr").first.inner_text()
-    page.get_by_role("button", name=text("page.options")).click()
+    open_options(page, "Classify")
     ensemble = page.get_by_label(text("classify.ensemble"))
     expect(ensemble).to_be_checked()
     page.get_by_label(text("classify.template"), exact=True).fill("a sketch of a {}")
@@ -295,7 +295,7 @@ def test_what_has_the_focus_is_seen(page: Page) -> None:
 
 def _many_steps(page: Page, steps: int = 100) -> None:
     """Starts a drawing that takes minutes."""
-    open_options(page)
+    open_options(page, "Generate")
     page.locator("#generate-steps input[type=number]").fill(str(steps))
     page.locator("#generate-count input[type=number]").fill("4")
     page.locator("#generate-prompt textarea").fill("a red apple")
