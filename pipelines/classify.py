@@ -134,15 +134,13 @@ def _templates(templates: str | Sequence[str] | None, row: catalog.Row) -> tuple
 
 @torch.inference_mode()
 def _photo_embedding(loaded: Loaded, photo: Image) -> torch.Tensor:  # [d]
-    """Of unit length. As the row's options say, `mirrored`: the mean over the photo and its mirror image. For photos of few
-    pixels, that get too blurred otherwise, `thumbnail_sizes`: pixels a side at which they are looked at (the mean), and
-    `thumbnail_bias`: how many times the image head's bias counts, which takes away what all photos have in common."""
+    """Of unit length. As the row's options say, for photos of few pixels, that get too blurred otherwise, `thumbnail_sizes`:
+    pixels a side at which they are looked at (the mean), and `thumbnail_bias`: how many times the image head's bias counts,
+    which takes away what all photos have in common."""
     views, options = [loaded.processor(photo)[None]], loaded.row.options  # each [1, 3, height, width]
     small = max(photo.size) <= THUMBNAIL
     if small and (sides := options.get("thumbnail_sizes")):
         views = [interpolate(views[0], (side, side), mode="bilinear", antialias=True) for side in sides]
-    if options.get("mirrored"):
-        views = [torch.cat([view, view.flip(-1)]) for view in views]
     vectors = torch.cat([loaded.model.encode_image(view.to(loaded.device.kind, loaded.device.dtype)) for view in views])
     if small and (times := options.get("thumbnail_bias")):
         vectors = vectors + (times - 1) * loaded.model.visual.head.proj.bias

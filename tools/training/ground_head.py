@@ -18,11 +18,10 @@ from tools.training.features import BATCH, FOLDER
 from tools.training.scenes import Scenes
 from tools.training.train_clip import Unreal, arguments, export, labels, opened, reader
 
-STEPS, RATE, DROPPED, HEAT = 400, 2e-4, 0.2, 30
+STEPS, RATE, DROPPED, HEAT = 600, 3e-4, 0.2, 30
 STICKERS, HELD = 3000, 300
 # Weights of the losses of people's names, stickers', those with colours, and of change, against that of things' names.
-PEOPLE, DRAWN, HUES, KEPT = 0.4, 0.5, 0.3, 150
-SHARE = 0.2  # of the new weights in the blend with those from before
+PEOPLE, DRAWN, HUES, KEPT = 0.4, 0.15, 0.1, 60
 EVEN = 0.6  # 0: each cut is as likely, 1: each name
 BESIDES = (  # names that no cut has, which cuts shall not be called either
     "floor,wall,window,door,lamp,mirror,curtain,shelf,desk,tree,flower,fruit,shoe,hat,computer,camera,guitar,lion,tiger,fish,"
@@ -138,7 +137,7 @@ def learn(data: Path, model: nn.Module, said: Callable[[list[str]], torch.Tensor
         if step % 100 == 99:
             figures = [round(one.right(by(weight.detach())), 3) for one in held]
             print(f"{step + 1} steps: others moved by {moved.item():.4f}, named right {figures}", flush=True)
-    return first.lerp(weight.detach(), SHARE)
+    return weight.detach()
 
 
 def main() -> None:

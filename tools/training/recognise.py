@@ -28,7 +28,7 @@ class Recogniser:
 
     def __init__(self, art: Art) -> None:
         self.art, self.icons = art, list(art.names)
-        self._trunk = features.tower()
+        self._trunk = features.tower(lite=0)  # as when figures were first taken
         self._painted: dict[str, torch.Tensor] = {}  # by colour, "" for the art's own
         self._middle = self._known("").mean(0)
 

@@ -1,7 +1,7 @@
-"""Trains the bundled CLIP: the Lite0 image tower of `train_tower` and a small text tower that meet in 256 dimensions.
+"""Trains the bundled CLIP: the Lite2 image tower of `train_tower` and a small text tower that meet in 256 dimensions.
 
 Four stages, each kept in `build/sight` and skipped where it is done: `align` learns a head on either side of the frozen
-pair Lite0 and MiniLM; `distil` teaches open_clip's own small text tower to give what MiniLM and its head give; `join`
+pair Lite2 and MiniLM; `distil` teaches open_clip's own small text tower to give what MiniLM and its head give; `join`
 trains that text tower and the image head together, several times; `blend` averages these with what they began from.
 `export` writes the folder that the app loads."""
 

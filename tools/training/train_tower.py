@@ -1,6 +1,6 @@
 """Teaches the image tower to see in a thumbnail, a blurred or a grey photo what it sees in the photo itself.
 
-Lite0 learned from sharp photos: at 32 pixels everything looks like a dog to it. Its later blocks are trained to give for a
+Lite2 learned from sharp photos: at 32 pixels everything looks like a dog to it. Its later blocks are trained to give for a
 spoilt photo the features and the classes that the untouched tower gives for the whole one (self-distillation, no labels).
 Resumes from its checkpoint by the same command; `features.tower(tuned=True)` is the result."""
 
@@ -18,7 +18,7 @@ from torch.nn.functional import cosine_similarity, kl_div
 
 from tools.training import features
 from tools.training.features import rows
-from tools.training.precision import autocast
+from tools.training.precision import autocast, depthwise_in_fp32
 
 FROZEN_BLOCKS, BATCH, RATE = 3, 16, 1e-4
 KERNELS = [Image.Resampling.BOX, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS]
@@ -53,6 +53,7 @@ def train(data: Path, minutes: float) -> None:
     tower = tower.to(
         memory_format=torch.channels_last
     )  # stays in eval mode: the statistics of its norms are ImageNet's
+    depthwise_in_fp32(tower)
     tower.blocks[FROZEN_BLOCKS:].requires_grad_(True)
     tower.conv_head.requires_grad_(True)
     learned = [p for p in tower.parameters() if p.requires_grad]

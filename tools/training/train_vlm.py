@@ -1,7 +1,7 @@
-"""Trains the bundled vision-language model: Lite0, a projector and a small Llama, as transformers' FastVLM.
+"""Trains the bundled vision-language model: Lite2, a projector and a small Llama, as transformers' FastVLM.
 
 One training sequence is a picture and several independent conversations about it: each sees the picture and itself, so
-the picture's 49 tokens are computed once for all of them. The lower part of Lite0 stays as it is (its output is cached),
+the picture's 49 tokens are computed once for all of them. The lower part of Lite2 stays as it is (its output is cached),
 the upper part learns along. Resumes from its checkpoint by the same command."""
 
 import argparse
@@ -42,7 +42,7 @@ from tools.training.features import CELLS, FOLDER, HELD_DAQUAR, HELD_PEOPLE, Cut
 from tools.training.halves import Halves
 from tools.training.paired import Paired
 from tools.training.portraits import Portrait
-from tools.training.precision import autocast, muon
+from tools.training.precision import autocast, depthwise_in_fp32, muon
 from tools.training.room_answers import Rooms, daquar, mirrored
 from tools.training.scenes import DESCRIBE, WORDS, Exchange, Scene, Scenes
 from tools.training.stickers import PAINTS, Thing, plural
@@ -784,6 +784,7 @@ class Run:
         self.model, self.aids = build(self.tokenizer.get_vocab_size()), Aids(list(self.source.scenes.names))
         self.looks = Looks(self.tokenizer, [*itertools.chain(*self.source.scenes.names.values())])
         self.average, self.before = (build(self.tokenizer.get_vocab_size()).eval() for _ in range(2))
+        depthwise_in_fp32(self.model.model.vision_tower)
         self.optimizers = optimizers_of(self.model, self.aids)
         state = torch.load(file) if file.exists() else begun(start) if start else {}
         for name in MODELS:
