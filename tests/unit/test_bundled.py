@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 import pytest
 
 import pipelines
