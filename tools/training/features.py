@@ -112,10 +112,11 @@ def held_photos(data: Path) -> list[dict]:
 
 
 def held_names(data: Path, dataset: str) -> set[str]:
-    """The names of Flickr8k's or DAQUAR's photos that no training sees."""
+    """The names of a set's photos that no training sees, or, of Imagenette and Intel's scenes, none where people are counted."""
     if dataset == "flickr8k":
         return {row["image"] for row in held_photos(data)}
-    return {*names(data, dataset)[-HELD_DAQUAR:]}
+    listed = names(data, dataset)
+    return {*(listed[-HELD_DAQUAR:] if dataset == "daquar" else listed[::HELD_PEOPLE])}
 
 
 def open_picture(data: Path, dataset: str) -> Callable[[str], Image.Image]:

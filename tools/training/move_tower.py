@@ -19,7 +19,7 @@ from torch.nn.functional import kl_div, linear, mse_loss
 from transformers import FastVlmForConditionalGeneration
 
 from tools.training import features
-from tools.training.features import FOLDER, HELD_PEOPLE, WIDTH
+from tools.training.features import FOLDER, WIDTH
 from tools.training.precision import autocast, depthwise_in_fp32
 from tools.training.reward_vlm import held_out
 from tools.training.scenes import Scenes
@@ -40,9 +40,8 @@ class Pictures:
         self.photos: dict[str, list] = {}
         for name in SHARES:
             if name != "stickers":
-                opened, listed = features.open_picture(data, name), features.names(data, name)
-                held = features.held_names(data, name) if name in ("flickr8k", "daquar") else {*listed[::HELD_PEOPLE]}
-                self.photos[name] = [opened, [one for one in listed if one not in held]]
+                opened, held = features.open_picture(data, name), features.held_names(data, name)
+                self.photos[name] = [opened, [one for one in features.names(data, name) if one not in held]]
 
     def picture(self, kind: str) -> PIL.Image.Image:
         if kind == "stickers":
