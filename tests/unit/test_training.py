@@ -290,7 +290,7 @@ def test_what_is_said_of_a_photo_is_turned_for_its_mirror_image() -> None:
     assert room_answers.mirrored([("what is left of the right bed?", "the left lamp")]) == [
         ("what is right of the left bed?", "the right lamp")
     ]
-    halfway = torch.arange(14.0).expand(1, 112, 14, 14)
+    halfway = torch.arange(14.0).expand(1, 120, 14, 14)
     seen = torch.cat([moved(halfway, random.Random(seed), mirror=False) for seed in range(8)])
     assert (seen[..., 0] < seen[..., -1]).all()
 
@@ -395,7 +395,7 @@ def test_each_cell_shows_the_nearest_thing_and_each_thing_has_a_cell() -> None:
 
 
 def test_moved_features_are_parts_of_the_picture_some_mirrored() -> None:
-    slope = torch.arange(14.0).expand(60, 112, 14, 14)  # rises to the right
+    slope = torch.arange(14.0).expand(60, 120, 14, 14)  # rises to the right
     across = moved(slope, random.Random(0))[:, 0, 0]
     assert across.shape == (60, 14) and across.min() >= 0 and across.max() <= 13
     assert 15 < int((across[:, 0] > across[:, -1]).sum()) < 45
@@ -418,8 +418,8 @@ def test_a_dream_is_a_photo_in_which_the_tower_sees_what_was_asked_for(monkeypat
     torch.manual_seed(0)
     tower = torch.nn.Module()
     tower.blocks = torch.nn.Sequential(*[torch.nn.Identity()] * LOWER_BLOCKS, torch.nn.AvgPool2d(2))
-    tower.conv_head, tower.bn2, tower.classifier = torch.nn.Conv2d(112, 64, 1), torch.nn.ReLU6(), torch.nn.Linear(64, 9)
-    photos = torch.randn(2, 112, 14, 14)
+    tower.conv_head, tower.bn2, tower.classifier = torch.nn.Conv2d(120, 64, 1), torch.nn.ReLU6(), torch.nn.Linear(64, 9)
+    photos = torch.randn(2, 120, 14, 14)
     monkeypatch.setattr(dreams, "STEPS", 15)
     dreamt = dreams.dream(tower, photos, [3, 7], random.Random(0))
     before, after = (tower.classifier(upper(tower, each).mean(1)).argmax(1).tolist() for each in (photos, dreamt))

@@ -35,7 +35,7 @@ WALKING = [kind for kinds in WALKERS for kind in kinds]  # animals that do what 
 ON_DOGS = 0.25  # of the dreams: one of these where a dog was
 BREEDS = "pup|retriever|greyhound|hound|terrier|poodle|collie|lab|shepherd|bulldog|corgi|husky|dalmatian"
 AROUND = r"where|place|side\?|doors\?|day or night|weather|season|on the ground"  # of what photos show: what changes least in a dream
-FILE = features.FOLDER / "dreams.npy"  # [COUNT, 112, 14, 14]; what they show and how many are done stands in a .json
+FILE = features.FOLDER / "dreams.npy"  # [COUNT, 120, 14, 14]; what they show and how many are done stands in a .json
 
 
 class Dream(NamedTuple):
@@ -46,7 +46,7 @@ class Dream(NamedTuple):
 
 
 def dream(tower: torch.nn.Module, photos: torch.Tensor, kinds: list[int], rng: random.Random) -> torch.Tensor:
-    """Photos halfway up the `tower` (with its classifier), [n, 112, 14, 14], changed until it sees the classes `kinds`."""
+    """Photos halfway up the `tower` (with its classifier), [n, 120, 14, 14], changed until it sees the classes `kinds`."""
     kind, least, most = torch.tensor(kinds)[:, None], *MARGIN
     lead = torch.tensor([[rng.uniform(least, most)] for _ in kinds])
     dreamt = photos.clone(memory_format=torch.channels_last).requires_grad_(True)

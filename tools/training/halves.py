@@ -21,7 +21,7 @@ class Halves:
     """Where in photos of one thing is a half that has it, and a half that has nothing of it."""
 
     def __init__(self, photos: NDArray[np.float16], things: Mapping[int, Sequence[Found]], name: str) -> None:
-        """`photos`: [n, 112, 14, 14]; `things`: what a detector finds in those with one thing called `name`, by their numbers."""
+        """`photos`: [n, 120, 14, 14]; `things`: what a detector finds in those with one thing called `name`, by their numbers."""
         self.photos = photos
         self.full: list[tuple[int, int]] = []  # photos, and the columns that their halves begin with
         self.empty: list[tuple[int, int]] = []
@@ -36,7 +36,7 @@ class Halves:
                     self.empty.append((number, start))
 
     def pair(self, count: int, rng: random.Random) -> NDArray[np.float16]:
-        """Two halves with `count` of the things, one or two: [112, 14, 14]."""
+        """Two halves with `count` of the things, one or two: [120, 14, 14]."""
         chosen = [rng.choice(self.full), rng.choice(self.full if count == 2 else self.empty)]
         shown = [self.photos[number][:, :, start : start + HALF] for number, start in rng.sample(chosen, 2)]
         return np.concatenate([half[:, :, :: rng.choice((1, -1))] for half in shown], 2)

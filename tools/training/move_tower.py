@@ -1,4 +1,4 @@
-"""Moves the vision-language model that ships onto another image tower: what the language model is told by the new one's
+"""Moves a vision-language model from EfficientNet-Lite0 onto Lite2: what the language model is told by the new one's
 cells becomes what the old one's told it (Romero et al., FitNets: Hints for Thin Deep Nets, 2015).
 
 The projector's first layer begins as what fits best by least squares; then it and the upper part of the new tower learn, and
@@ -6,54 +6,72 @@ the mean of the cells keeps ImageNet's classes. Resumes from its checkpoint by t
 from the folder that it writes."""
 
 import argparse
+import itertools
 import math
 import random
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import PIL.Image
 import torch
+from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch.nn.functional import kl_div, linear, mse_loss
 from transformers import FastVlmForConditionalGeneration
 
-from tools.training import features
-from tools.training.features import FOLDER, WIDTH
+from tools.training import features, portraits, things
+from tools.training.features import FOLDER, WIDTH, Cut
 from tools.training.precision import autocast, depthwise_in_fp32
 from tools.training.reward_vlm import held_out
 from tools.training.scenes import Scenes
 from tools.training.train_vlm import build, cells_of, export
 
 FILE = FOLDER / "moved.pt"
-BATCH, CUT = 64, 0.5  # pictures of a step, and how many of the photos are cut and recoloured
+KINDS = ("lite0", "halfway")  # what is kept of the old and of the new tower
+BATCH, CUT = 64, 0.5  # pictures of a step, and how many of them are cut anew
+SCENES = 3200  # drawn once
 TOWER, PROJECTOR = 4e-4, 1e-3  # peaks of the rates
-SHARES = {"flickr8k": 0.6, "stickers": 0.2, "daquar": 0.12, "intel_scenes": 0.04, "imagenette": 0.04}
+VIEWS = {"flickr8k": ["plain", "crop"], "daquar": ["plain", "crop"], "imagenette": ["plain"], "intel_scenes": ["plain"]}
+SHARES = {
+    "flickr8k": 0.45, "daquar": 0.1, "imagenette": 0.04, "intel_scenes": 0.04, "things": 0.15, "portraits": 0.07, "stickers": 0.15,
+}  # fmt: skip
 CLASSES = 0.1  # weight of ImageNet's classes beside what is told
 
 
 class Pictures:
-    """Photos for training and sticker scenes, drawn at random."""
+    """Halves of photos for training and of sticker scenes, as the old and the new tower see the same cut of them."""
 
-    def __init__(self, data: Path) -> None:
-        self.rng, self.scenes = random.Random(), Scenes()
-        self.photos: dict[str, list] = {}
-        for name in SHARES:
-            if name != "stickers":
-                opened, held = features.open_picture(data, name), features.held_names(data, name)
-                self.photos[name] = [opened, [one for one in features.names(data, name) if one not in held]]
+    def __init__(self, data: Path, towers: tuple[torch.nn.Module, torch.nn.Module]) -> None:
+        self.rng, scenes = random.Random(), Scenes()
+        self.kept: list[list[tuple[NDArray[np.float16], ...]]] = []
+        self.listed: list[Sequence[int]] = []
+        for name, views in VIEWS.items():
+            for view, tower in itertools.product(views, towers):
+                features.cache(data, KINDS[tower is towers[1]], name, view, tower)
+            held, listed = features.held_names(data, name), features.names(data, name)
+            self.listed.append([i for i, one in enumerate(listed) if one not in held])
+            self.kept.append([tuple(features.load(kind, name, view) for kind in KINDS) for view in views])
+        for file, cuts in ((things.FILE, things.cuts), (portraits.FILE, portraits.cuts)):
+            before = file.with_name(f"{file.stem}-{KINDS[0]}.npy")
+            features.keep(file, cuts(data, held=False))
+            features.keep(before, cuts(data, held=False), lite=0)
+            self.kept.append([(features.kept(before)[0], features.kept(file)[0])])
+            self.listed.append(range(len(self.kept[-1][0][0])))
+        scenes.rng.seed(0)
+        drawn = [[scenes.draw(scenes.scene()) for _ in range(16)] for _ in range(SCENES // 16)]
+        self.kept.append([tuple(np.concatenate([features.halfway(tower, some) for some in drawn]) for tower in towers)])
+        self.listed.append(range(len(drawn) * 16))
 
-    def picture(self, kind: str) -> PIL.Image.Image:
-        if kind == "stickers":
-            return self.scenes.draw(self.scenes.scene())
-        opened, listed = self.photos[kind]
-        photo = opened(self.rng.choice(listed))
-        return features.crop(photo, self.rng) if self.rng.random() < CUT else photo
-
-    def some(self, n: int) -> tuple[list[PIL.Image.Image], torch.Tensor]:
-        """Pictures, and which of them are photos."""
-        kinds = self.rng.choices([*SHARES], [*SHARES.values()], k=n)
-        return [self.picture(kind) for kind in kinds], torch.tensor([kind != "stickers" for kind in kinds])
+    def some(self, n: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """What the old and the new tower's lower parts see of `n` pictures, and which of these are photos."""
+        sets = self.rng.choices(range(len(self.kept)), [*SHARES.values()], k=n)
+        picked = [(self.rng.choice(self.kept[at]), self.rng.choice(self.listed[at])) for at in sets]
+        cuts = [features.some_cut(self.rng) if self.rng.random() < CUT else Cut() for _ in sets]
+        old, new = (
+            features.shown(torch.from_numpy(np.stack([pair[k][i] for pair, i in picked])).float(), cuts) for k in (0, 1)
+        )
+        return old, new, torch.tensor(sets) < len(SHARES) - 1
 
 
 @torch.no_grad()
@@ -75,17 +93,13 @@ def fit(
 def train(data: Path, minutes: float, start: Path, out: Path) -> None:
     old = FastVlmForConditionalGeneration.from_pretrained(start, dtype=torch.float32).eval().requires_grad_(False)
     tokenizer = Tokenizer.from_file(str(start / "tokenizer.json"))
-    new, pictures = build(tokenizer.get_vocab_size()), Pictures(data)
+    new = build(tokenizer.get_vocab_size())
     new.model.language_model.load_state_dict(old.model.language_model.state_dict())
     ours, theirs = new.model.multi_modal_projector, old.model.multi_modal_projector
     ours.load_state_dict(theirs.state_dict())
-    lower = new.model.vision_tower.timm_model, old.model.vision_tower.timm_model
+    pictures = Pictures(data, (old.model.vision_tower.timm_model, new.model.vision_tower.timm_model))
     untouched, classes = features.tower(), features.tower(classifier=True).classifier.requires_grad_(False)
     depthwise_in_fp32(new.model.vision_tower)
-
-    def halves() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        drawn, photos = pictures.some(BATCH)
-        return features.halfway(lower[0], drawn), features.halfway(lower[1], drawn), photos
 
     upper = [p for p in new.model.vision_tower.parameters() if p.requires_grad]
     groups = [{"params": upper, "peak": TOWER}, {"params": [*ours.parameters()], "peak": PROJECTOR}]
@@ -97,12 +111,15 @@ def train(data: Path, minutes: float, start: Path, out: Path) -> None:
         optimizer.load_state_dict(state["optimizer"])
         spent, step = state["spent"], state["step"]
     pictures.rng.seed(step)
-    pictures.scenes.rng.seed(step)
     began, saved, losses = time.time() - spent * 60, time.time(), []
     if not step:
         with torch.no_grad():
-            shown = [halves()[:2] for _ in range(20)]
-            fit(new, theirs.linear_1, [(cells_of(new, a).float(), cells_of(old, b).float()) for a, b in shown])
+            shown = [pictures.some(BATCH)[:2] for _ in range(20)]
+            fit(
+                new,
+                theirs.linear_1,
+                [(cells_of(new, ahead).float(), cells_of(old, behind).float()) for behind, ahead in shown],
+            )
 
     def save() -> None:
         state = {"model": new.state_dict(), "optimizer": optimizer.state_dict(), "spent": spent, "step": step}
@@ -112,7 +129,7 @@ def train(data: Path, minutes: float, start: Path, out: Path) -> None:
     while (spent := (time.time() - began) / 60) < minutes:
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * min(1, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * spent / minutes))
-        ahead, behind, photos = halves()
+        behind, ahead, photos = pictures.some(BATCH)
         with torch.no_grad(), autocast():
             wanted = theirs(cells_of(old, behind)).float()
             sure = classes(features.upper(untouched, ahead).float().mean(1)).float().log_softmax(-1)
@@ -143,7 +160,7 @@ def train(data: Path, minutes: float, start: Path, out: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--start", type=Path, default=Path("assets/models/quartet-vlm"))
+    parser.add_argument("--start", type=Path, required=True, help="the folder of a model with Lite0")
     parser.add_argument("--out", type=Path, default=FOLDER / "moved")
     parser.add_argument("--minutes", type=float, default=45)
     options = parser.parse_args()

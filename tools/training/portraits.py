@@ -18,7 +18,7 @@ from tools.training.scenes import Exchange
 from tools.training.stickers import article
 from tools.training.synthetic import COLOURS, counted, telling, tidy, whether
 
-FILE = features.FOLDER / "portraits.npy"  # [n, 112, 14, 14]; what they show stands in a .json
+FILE = features.FOLDER / "portraits.npy"  # [n, 120, 14, 14]; what they show stands in a .json
 EACH = 4  # cuts of a person
 LEAST = 0.4  # of the photo's height that a person takes
 CAPTIONS = 5  # of each

@@ -19,7 +19,7 @@ from tools.training.scenes import Exchange
 from tools.training.stickers import article, plural
 from tools.training.synthetic import colours, counted, how_many, tidy, whether
 
-FILE = features.FOLDER / "things.npy"  # [n, 112, 14, 14]; what they show stands in a .json
+FILE = features.FOLDER / "things.npy"  # [n, 120, 14, 14]; what they show stands in a .json
 EACH = 4  # cuts of a thing
 SURE, LEAST = 0.4, 0.15  # of the detector; of the photo's side that the thing takes
 VIEWS = ("a close up", "a photo", "a close up photo", "a picture")

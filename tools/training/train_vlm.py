@@ -134,7 +134,7 @@ SMALL = set("the and with are his her its for from while this that has have she 
 
 
 class Batch(NamedTuple):
-    """Pictures halfway up the tower, [n, 112, 14, 14], and for each its conversations. Of photos comes what classes the
+    """Pictures halfway up the tower, [n, 120, 14, 14], and for each its conversations. Of photos comes what classes the
     untouched tower saw, [n, 1000], and words that stand for them; of sticker scenes what was `drawn` in each cell, of photos
     what a detector `found` there (None: nobody knows); from what is `frozen` the tower does not learn."""
 
@@ -414,7 +414,7 @@ def labels(data: Path, kind: str) -> list[str]:
 
 
 def cut_of(photos: NDArray[np.float16], number: int, cut: Cut) -> NDArray[np.float32]:
-    """A part of a photo, [112, 14, 14]."""
+    """A part of a photo, [120, 14, 14]."""
     return features.shown(torch.from_numpy(photos[[number]].astype(np.float32)), [cut])[0].numpy()
 
 
