@@ -36,7 +36,7 @@ VIEWS = {  # what is kept of which tower
 AVERAGED = ("means", "tuned")
 BATCH = 16
 GREY = 7  # one in so many pictures is cut in black and white: it is one of the same things
-HELD_DAQUAR = 100  # of the rooms, the last: kept out of training
+HELD_DAQUAR, HELD_EASY = 100, 400  # of the rooms and of easy-VQA's pictures, the last: kept out of training
 HELD_PEOPLE = 10  # one in so many photos of Imagenette and of Intel's scenes is kept out where people are counted
 
 
@@ -115,8 +115,8 @@ def held_names(data: Path, dataset: str) -> set[str]:
     """The names of a set's photos that no training sees, or, of Imagenette and Intel's scenes, none where people are counted."""
     if dataset == "flickr8k":
         return {row["image"] for row in held_photos(data)}
-    listed = names(data, dataset)
-    return {*(listed[-HELD_DAQUAR:] if dataset == "daquar" else listed[::HELD_PEOPLE])}
+    listed, last = names(data, dataset), {"daquar": HELD_DAQUAR, "easy_vqa": HELD_EASY}
+    return {*(listed[-last[dataset] :] if dataset in last else listed[::HELD_PEOPLE])}
 
 
 def open_picture(data: Path, dataset: str) -> Callable[[str], Image.Image]:

@@ -32,9 +32,9 @@ KINDS = ("lite0", "halfway")  # what is kept of the old and of the new tower
 BATCH, CUT = 64, 0.5  # pictures of a step, and how many of them are cut anew
 SCENES = 3200  # drawn once
 TOWER, PROJECTOR = 4e-4, 1e-3  # peaks of the rates
-VIEWS = {"flickr8k": ["plain", "crop"], "daquar": ["plain", "crop"], "imagenette": ["plain"], "intel_scenes": ["plain"]}
+VIEWS = {"flickr8k": ["plain", "crop"], "daquar": ["plain", "crop"], "imagenette": ["plain"], "intel_scenes": ["plain"], "easy_vqa": ["plain"]}  # fmt: skip
 SHARES = {
-    "flickr8k": 0.45, "daquar": 0.1, "imagenette": 0.04, "intel_scenes": 0.04, "things": 0.15, "portraits": 0.07, "stickers": 0.15,
+    "flickr8k": 0.39, "daquar": 0.1, "imagenette": 0.04, "intel_scenes": 0.04, "easy_vqa": 0.06, "things": 0.15, "portraits": 0.07, "stickers": 0.15,
 }  # fmt: skip
 CLASSES = 0.1  # weight of ImageNet's classes beside what is told
 

@@ -38,7 +38,7 @@ from tools.training import detector, dreams, elsewhere, features, portraits, pri
 from tools.training.aids import SIDE, Aids, Names, covers, spoken, told
 from tools.training.detector import KINDS, Found
 from tools.training.dreams import Dream
-from tools.training.features import CELLS, FOLDER, HELD_DAQUAR, HELD_PEOPLE, Cut, rows
+from tools.training.features import CELLS, FOLDER, HELD_DAQUAR, HELD_EASY, HELD_PEOPLE, Cut, rows
 from tools.training.halves import Halves
 from tools.training.paired import Paired
 from tools.training.portraits import Portrait
@@ -88,7 +88,7 @@ HIDDEN = 0.1  # of a photo's cells and of the answers' words: else the training 
 MODELS = ("model", "average", "before", "aids")  # of a run, in its checkpoint
 KEPT = 10.0  # what it costs if cells of photos are no longer at all like before
 AVERAGED = 0.997  # of the average of weights stays at each step
-HELD_EASY, HELD_VQA = 400, 3000  # pictures, questions kept out of training
+HELD_VQA = 3000  # questions kept out of training
 WITHOUT_PEOPLE = "bird cat deer dog frog forest glacier mountain sea".split()
 PEOPLE = (0.35, 0.25, 0.16, 0.14, 0.07, 0.03)  # how often photos with so many of them are shown, before they are cut
 DOGS = (0.38, 0.44, 0.18 / 4)  # how often photos with one, two and each higher number of dogs are shown
