@@ -33,7 +33,7 @@ VIEWS = {  # what is kept of which tower
     "halfway": ["flickr8k-plain", "daquar-plain", "easy_vqa-plain", "flickr8k-crop", "daquar-crop", "flickr8k-crop2",
                 "imagenette-plain", "cifar10-plain", "intel_scenes-plain", "flickr8k-crop3", "flickr8k-crop4"],
 }  # fmt: skip
-AVERAGED = ("means", "tuned")
+AVERAGED = ("means", "tuned")  # kinds that hold the mean of the cells; the others hold the lower part's output
 BATCH = 16
 GREY = 7  # one in so many pictures is cut in black and white: it is one of the same things
 HELD_DAQUAR, HELD_EASY = 100, 400  # of the rooms and of easy-VQA's pictures, the last: kept out of training
@@ -127,7 +127,8 @@ def open_picture(data: Path, dataset: str) -> Callable[[str], Image.Image]:
 
 
 def load(kind: str, dataset: str, view: str) -> NDArray[np.float16]:
-    """Features of a data set: "means" or "tuned" [n, 1280], or "halfway" [n, 120, 14, 14], read as needed from the disk."""
+    """Features of a data set: "means" or "tuned" [n, 1280], or "halfway" [n, 120, 14, 14]
+    ("lite0", of Lite0: [n, 112, 14, 14]), read as needed from the disk."""
     return np.load(FOLDER / f"{dataset}-{view}-{kind}.npy", mmap_mode=None if kind in AVERAGED else "r")
 
 
@@ -202,7 +203,10 @@ def cache(data: Path, kind: str, dataset: str, view: str, tower: torch.nn.Module
             pictures = [crop(picture, rng, grey(number)) for number, picture in enumerate(pictures, i)]
         seen = means(tower, pictures) if kind in AVERAGED else halfway(tower, pictures)
         out.append(seen.half().numpy())
-    np.save(done, np.concatenate(out))
+    new = done.with_suffix(".new")
+    with new.open("wb") as file:  # a session may end while it is written
+        np.save(file, np.concatenate(out))
+    new.replace(done)
     print(f"{dataset} {view} {kind}: {len(todo)} pictures, {time.time() - start:.0f} s", flush=True)
 
 

@@ -58,7 +58,6 @@ class Pictures:
             features.keep(before, cuts(data, held=False), lite=0)
             self.kept.append([(features.kept(before)[0], features.kept(file)[0])])
             self.listed.append(range(len(self.kept[-1][0][0])))
-        scenes.rng.seed(0)
         drawn = [[scenes.draw(scenes.scene()) for _ in range(16)] for _ in range(SCENES // 16)]
         self.kept.append([tuple(np.concatenate([features.halfway(tower, some) for some in drawn]) for tower in towers)])
         self.listed.append(range(len(drawn) * 16))
