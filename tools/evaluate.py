@@ -21,13 +21,13 @@ import PIL.Image
 from pipelines import ask, caption, classify
 from tools.bench import timed
 from tools.training import features, portraits, synthetic, things
-from tools.training.features import HELD_DAQUAR, rows
+from tools.training.features import HELD_PEOPLE, rows
 from tools.training.paired import Paired
 from tools.training.room_answers import daquar
 from tools.training.scenes import Scenes
 from tools.training.stickers import PAINTS
 from tools.training.train_clip import IMAGENETTE
-from tools.training.train_vlm import HELD_EASY, HELD_PEOPLE, HELD_VQA, answered, easy_vqa, vqa_text
+from tools.training.train_vlm import HELD_VQA, answered, easy_vqa, vqa_text
 
 MODELS = Path("assets/models")
 PEOPLE = "man|men|woman|women|person|people|boys?|girls?|child|children"
@@ -189,9 +189,9 @@ def cut_out(data: Path, limit: int) -> dict[str, float]:
 Asked = list[tuple[Path, str, str]]  # photo, question, answer
 
 
-def held_out(data: Path, dataset: str, talks: dict[str, list[tuple[str, str]]], held: int) -> Asked:
-    """All questions about the last `held` photos of a set, which training leaves out."""
-    names = [name for name in features.names(data, dataset)[-held:] if name in talks]
+def held_out(data: Path, dataset: str, talks: dict[str, list[tuple[str, str]]]) -> Asked:
+    """All questions about the photos of a set that training leaves out."""
+    names = sorted(features.held_names(data, dataset) & talks.keys())
     return [(data / dataset / "images" / name, *exchange) for name in names for exchange in talks[name]]
 
 
@@ -216,11 +216,11 @@ def by_kind(right: Mapping[str, Sequence[float]]) -> dict[str, float]:
 
 
 def shapes(data: Path, limit: int) -> dict[str, float]:
-    return exact(data, spread(held_out(data, "easy_vqa", easy_vqa(data), HELD_EASY), limit))
+    return exact(data, spread(held_out(data, "easy_vqa", easy_vqa(data)), limit))
 
 
 def rooms(data: Path, limit: int) -> dict[str, float]:
-    return exact(data, spread(held_out(data, "daquar", daquar(data), HELD_DAQUAR), limit))
+    return exact(data, spread(held_out(data, "daquar", daquar(data)), limit))
 
 
 def guesses(data: Path, limit: int) -> dict[str, float]:

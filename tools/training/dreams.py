@@ -93,7 +93,7 @@ def bases(data: Path) -> dict[str, list[int]]:
     rows = features.rows(data / "flickr8k" / "captions.jsonl")
     alone = [i for i, row in enumerate(rows) if row["split"] == "train" and empty(row["captions"])]
     return {
-        "daquar": [*range(len(features.names(data, "daquar")) - features.HELD_DAQUAR)],
+        "daquar": features.learnt(data, "daquar"),
         "intel_scenes": [
             i
             for i, label in enumerate(features.labels(data, "intel_scenes"))

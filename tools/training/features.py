@@ -119,6 +119,12 @@ def held_names(data: Path, dataset: str) -> set[str]:
     return {*(listed[-last[dataset] :] if dataset in last else listed[::HELD_PEOPLE])}
 
 
+def learnt(data: Path, dataset: str) -> list[int]:
+    """The places of a set's photos that are not held out, in the order of its feature files."""
+    held = held_names(data, dataset)
+    return [i for i, name in enumerate(names(data, dataset)) if name not in held]
+
+
 def open_picture(data: Path, dataset: str) -> Callable[[str], Image.Image]:
     if dataset == "cifar10":
         images = np.load(data / "cifar10" / "cifar10_dev.npz")["images"]
@@ -188,6 +194,14 @@ def means(tower: torch.nn.Module, pictures: Sequence[Image.Image]) -> torch.Tens
         return upper(tower, halfway(tower, pictures)).float().mean(1)
 
 
+def put(file: Path, parts: list[NDArray[np.float16]]) -> None:
+    """Writes features to one side and moves them in place whole: a session may end meanwhile."""
+    new = file.with_suffix(".new")
+    with new.open("wb") as opened:
+        np.save(opened, np.concatenate(parts))
+    new.replace(file)
+
+
 def cache(data: Path, kind: str, dataset: str, view: str, tower: torch.nn.Module) -> None:
     """Computes the features of one view of one data set, unless they are there: delete them where what is computed changes."""
     done = FOLDER / f"{dataset}-{view}-{kind}.npy"
@@ -203,10 +217,7 @@ def cache(data: Path, kind: str, dataset: str, view: str, tower: torch.nn.Module
             pictures = [crop(picture, rng, grey(number)) for number, picture in enumerate(pictures, i)]
         seen = means(tower, pictures) if kind in AVERAGED else halfway(tower, pictures)
         out.append(seen.half().numpy())
-    new = done.with_suffix(".new")
-    with new.open("wb") as file:  # a session may end while it is written
-        np.save(file, np.concatenate(out))
-    new.replace(done)
+    put(done, out)
     print(f"{dataset} {view} {kind}: {len(todo)} pictures, {time.time() - start:.0f} s", flush=True)
 
 
@@ -226,8 +237,8 @@ def keep(file: Path, shown: Iterable[tuple[tuple, Image.Image]], lite: int = LIT
     said, pictures = zip(*shown, strict=True)
     trunk = tower(lite=lite).to(memory_format=torch.channels_last)
     seen = [halfway(trunk, pictures[at : at + BATCH]).half().numpy() for at in range(0, len(pictures), BATCH)]
-    np.save(file, np.concatenate(seen))
     file.with_suffix(".json").write_text(json.dumps(said), "utf-8")
+    put(file, seen)
 
 
 def kept(file: Path) -> tuple[NDArray[np.float16], list[list]]:

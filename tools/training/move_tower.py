@@ -1,8 +1,9 @@
 """Moves a vision-language model from EfficientNet-Lite0 onto Lite2: what the language model is told by the new one's
 cells becomes what the old one's told it (Romero et al., FitNets: Hints for Thin Deep Nets, 2015).
 
-The projector's first layer begins as what fits best by least squares; then it and the upper part of the new tower learn, and
-the mean of the cells keeps ImageNet's classes. Resumes from its checkpoint by the same command; `reward_vlm --start` goes on
+The projector's first layer begins as what fits best by least squares; then it and the upper part of the new tower learn, the
+mean of the cells keeps ImageNet's classes, and what the language model, which stays as it is, answers about sticker scenes,
+easy-VQA's pictures, things and portraits is held against what they show. Resumes from its checkpoint by the same command; `reward_vlm --start` goes on
 from the folder that it writes."""
 
 import argparse
@@ -10,7 +11,8 @@ import itertools
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,43 +26,59 @@ from tools.training import features, portraits, things
 from tools.training.features import FOLDER, WIDTH, Cut
 from tools.training.precision import autocast, depthwise_in_fp32
 from tools.training.reward_vlm import held_out
-from tools.training.scenes import Scenes
-from tools.training.train_vlm import build, cells_of, export
+from tools.training.scenes import DESCRIBE, Exchange, Scene, Scenes
+from tools.training.train_vlm import build, cells_of, easy_vqa, encode, export, losses, pack
 
 FILE = FOLDER / "moved.pt"
 KINDS = ("lite0", "halfway")  # what is kept of the old and of the new tower
-BATCH, CUT = 64, 0.5  # pictures of a step, and how many of them are cut anew
+BATCH, CUT = 40, 0.5  # pictures of a step, and how many of them are cut anew
 SCENES = 3200  # drawn once
 TOWER, PROJECTOR = 4e-4, 1e-3  # peaks of the rates
 VIEWS = {"flickr8k": ["plain", "crop"], "daquar": ["plain", "crop"], "imagenette": ["plain"], "intel_scenes": ["plain"], "easy_vqa": ["plain"]}  # fmt: skip
 SHARES = {
-    "flickr8k": 0.39, "daquar": 0.1, "imagenette": 0.04, "intel_scenes": 0.04, "easy_vqa": 0.06, "things": 0.15, "portraits": 0.07, "stickers": 0.15,
+    "flickr8k": 0.37, "daquar": 0.1, "imagenette": 0.04, "intel_scenes": 0.04, "easy_vqa": 0.08, "things": 0.15, "portraits": 0.07, "stickers": 0.15,
 }  # fmt: skip
-CLASSES = 0.1  # weight of ImageNet's classes beside what is told
+CLASSES, SAID = 0.1, 0.3  # weights of ImageNet's classes, and of what is said of pictures, beside what is told
+ASKED = {"stickers": 28, "easy_vqa": 8, "things": 4, "portraits": 6}  # pictures of a step of which something is said
+
+Told = list[tuple[NDArray[np.floating], Callable[[random.Random], list[Exchange]]]]  # pictures; what is asked of them
 
 
 class Pictures:
     """Halves of photos for training and of sticker scenes, as the old and the new tower see the same cut of them."""
 
     def __init__(self, data: Path, towers: tuple[torch.nn.Module, torch.nn.Module]) -> None:
-        self.rng, scenes = random.Random(), Scenes()
+        self.rng, self.scenes = random.Random(), Scenes()
         self.kept: list[list[tuple[NDArray[np.float16], ...]]] = []
         self.listed: list[Sequence[int]] = []
         for name, views in VIEWS.items():
             for view, tower in itertools.product(views, towers):
                 features.cache(data, KINDS[tower is towers[1]], name, view, tower)
-            held, listed = features.held_names(data, name), features.names(data, name)
-            self.listed.append([i for i, one in enumerate(listed) if one not in held])
+            self.listed.append(features.learnt(data, name))
             self.kept.append([tuple(features.load(kind, name, view) for kind in KINDS) for view in views])
-        for file, cuts in ((things.FILE, things.cuts), (portraits.FILE, portraits.cuts)):
+        self.told: dict[str, Told] = {}
+        for name, kind, file, cuts in (
+            ("things", things.Closeup, things.FILE, things.cuts),
+            ("portraits", portraits.Portrait, portraits.FILE, portraits.cuts),
+        ):
             before = file.with_name(f"{file.stem}-{KINDS[0]}.npy")
             features.keep(file, cuts(data, held=False))
             features.keep(before, cuts(data, held=False), lite=0)
-            self.kept.append([(features.kept(before)[0], features.kept(file)[0])])
-            self.listed.append(range(len(self.kept[-1][0][0])))
-        drawn = [[scenes.draw(scenes.scene()) for _ in range(16)] for _ in range(SCENES // 16)]
-        self.kept.append([tuple(np.concatenate([features.halfway(tower, some) for some in drawn]) for tower in towers)])
-        self.listed.append(range(len(drawn) * 16))
+            shown, said = features.kept(file)
+            self.kept.append([(features.kept(before)[0], shown)])
+            self.listed.append(range(len(shown)))
+            self.told[name] = [(one, kind(*what).questions) for one, what in zip(shown, said, strict=True)]
+        easy, places = easy_vqa(data), features.names(data, "easy_vqa")
+        plain = features.load(KINDS[1], "easy_vqa", "plain")
+        learnt = [(plain[i], easy.get(places[i], [])) for i in features.learnt(data, "easy_vqa")]
+        self.told["easy_vqa"] = [(one, partial(random.Random.sample, population=said, k=3)) for one, said in learnt if len(said) > 2]  # fmt: skip
+        drawn = [self.scenes.scene() for _ in range(SCENES)]
+        pictures = [[*map(self.scenes.draw, drawn[at : at + 16])] for at in range(0, SCENES, 16)]
+        self.kept.append(
+            [tuple(np.concatenate([features.halfway(tower, some) for some in pictures]) for tower in towers)]
+        )
+        self.listed.append(range(SCENES))
+        self.told["stickers"] = [(one, partial(self.said, scene)) for one, scene in zip(self.kept[-1][0][1], drawn, strict=True)]  # fmt: skip
 
     def some(self, n: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """What the old and the new tower's lower parts see of `n` pictures, and which of these are photos."""
@@ -71,6 +89,18 @@ class Pictures:
             features.shown(torch.from_numpy(np.stack([pair[k][i] for pair, i in picked])).float(), cuts) for k in (0, 1)
         )
         return old, new, torch.tensor(sets) < len(SHARES) - 1
+
+    def asked(self) -> tuple[torch.Tensor, list[list[list[Exchange]]]]:
+        """What the new tower's lower part sees of pictures, whole, and questions about each of them, answered."""
+        some = [one for name, n in ASKED.items() for one in self.rng.sample(self.told[name], n)]
+        talks = [[[exchange] for exchange in said(self.rng)] for _, said in some]
+        return torch.from_numpy(np.stack([seen for seen, _ in some])).float(), talks
+
+    def said(self, scene: Scene, rng: random.Random) -> list[Exchange]:
+        """A caption of a scene and answers, most of them of colours and names: these suffer first."""
+        kinds = self.scenes.exchanges(scene)
+        others = [rng.choice(kinds[kind]) for kind in ("presence", "count", "place") if kinds[kind]]
+        return [(DESCRIBE, self.scenes.caption(scene)), *kinds["colour"], *kinds["what"], *others]
 
 
 @torch.no_grad()
@@ -94,6 +124,7 @@ def train(data: Path, minutes: float, start: Path, out: Path) -> None:
     tokenizer = Tokenizer.from_file(str(start / "tokenizer.json"))
     new = build(tokenizer.get_vocab_size())
     new.model.language_model.load_state_dict(old.model.language_model.state_dict())
+    new.model.language_model.requires_grad_(False)
     ours, theirs = new.model.multi_modal_projector, old.model.multi_modal_projector
     ours.load_state_dict(theirs.state_dict())
     pictures = Pictures(data, (old.model.vision_tower.timm_model, new.model.vision_tower.timm_model))
@@ -110,7 +141,7 @@ def train(data: Path, minutes: float, start: Path, out: Path) -> None:
         optimizer.load_state_dict(state["optimizer"])
         spent, step = state["spent"], state["step"]
     pictures.rng.seed(step)
-    began, saved, losses = time.time() - spent * 60, time.time(), []
+    began, saved, noted = time.time() - spent * 60, time.time(), []
     if not step:
         with torch.no_grad():
             shown = [pictures.some(BATCH)[:2] for _ in range(20)]
@@ -138,21 +169,25 @@ def train(data: Path, minutes: float, start: Path, out: Path) -> None:
         apart = mse_loss(told, wanted) / wanted.var()
         seen = linear(cells.mean(1), classes.weight, classes.bias).log_softmax(-1)
         unlike = kl_div(seen[photos], sure[photos], log_target=True, reduction="batchmean")
+        scenes, talks = pictures.asked()
+        wrong = losses(new, cells_of(new, scenes).float(), pack(encode(tokenizer, talks)))[0].mean()
         optimizer.zero_grad()
-        (apart + CLASSES * unlike).backward()
+        (apart + CLASSES * unlike + SAID * wrong).backward()
         torch.nn.utils.clip_grad_norm_(upper, 1.0)
         optimizer.step()
         step += 1
-        losses.append([apart.item(), unlike.item()])
+        noted.append([apart.item(), unlike.item(), wrong.item()])
         if step % 50 == 0:
-            print(f"{spent:.1f} min, step {step}, told otherwise, classes {np.mean(losses, 0).round(4)}", flush=True)
-            losses = []
+            print(
+                f"{spent:.1f} min, step {step}, told otherwise, classes, said {np.mean(noted, 0).round(4)}",
+                flush=True,
+            )
+            noted = []
         if time.time() - saved > 240:
             save()
             saved = time.time()
     save()
-    if (FOLDER / "flickr8k-plain-halfway.npy").exists():
-        print("held out: CIDEr-D of 300", held_out(new, tokenizer, data, 300), flush=True)
+    print("held out: CIDEr-D of 300", held_out(new, tokenizer, data, 300), flush=True)
     export(new, tokenizer, out)
 
 

@@ -19,7 +19,6 @@ from pipelines import ask, caption, catalog
 from tools.evaluate import Asked, held_out, made_of_captions
 from tools.training import features
 from tools.training.calibrate import Pairs, fit, reliability
-from tools.training.features import HELD_DAQUAR
 from tools.training.room_answers import daquar
 
 TEMPERATURES = (0.9, 1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.7, 2.0)
@@ -68,7 +67,7 @@ def main() -> None:
     before, _ = reliability([(odds.sigmoid(), true)])
     error, bins = reliability([((a * odds + b).sigmoid(), true)])
     print(f"caption_calibration = [{a:.3f}, {b:.3f}]  ECE {before:.4f} -> {error:.4f}", flush=True)
-    rng, rooms = random.Random(0), held_out(data, "daquar", daquar(data), HELD_DAQUAR)
+    rng, rooms = random.Random(0), held_out(data, "daquar", daquar(data))
     sets = [rng.sample(each, 400) for each in (made_of_captions(data), rooms)]
     degree = temperature([each[::4] for each in sets], row.options)
     errors = [reliability(answers([each[1::2] for each in sets], row.options, one))[0] for one in (1.0, degree)]

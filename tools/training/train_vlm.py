@@ -38,7 +38,7 @@ from tools.training import detector, dreams, elsewhere, features, portraits, pri
 from tools.training.aids import SIDE, Aids, Names, covers, spoken, told
 from tools.training.detector import KINDS, Found
 from tools.training.dreams import Dream
-from tools.training.features import CELLS, FOLDER, HELD_DAQUAR, HELD_EASY, HELD_PEOPLE, Cut, rows
+from tools.training.features import CELLS, FOLDER, HELD_PEOPLE, Cut, rows
 from tools.training.halves import Halves
 from tools.training.paired import Paired
 from tools.training.portraits import Portrait
@@ -157,11 +157,11 @@ class Source:
         self.salient = {i: salient(five) for i, five in self.captions.items()}
         self.flickr = [features.load("halfway", "flickr8k", view) for view in CROPS]
         easy, places = easy_vqa(data), features.names(data, "easy_vqa")
-        self.easy = {i: easy[name] for i, name in enumerate(places[:-HELD_EASY]) if name in easy}
+        self.easy = {i: easy[places[i]] for i in features.learnt(data, "easy_vqa") if places[i] in easy}
         self.shapes = features.load("halfway", "easy_vqa", "plain")
         rooms, places = daquar(data), features.names(data, "daquar")
-        kept = enumerate(places[:-HELD_DAQUAR])
-        self.rooms = Rooms([(i, *exchange) for i, name in kept for exchange in rooms.get(name, [])])
+        kept = features.learnt(data, "daquar")
+        self.rooms = Rooms([(i, *exchange) for i in kept for exchange in rooms.get(places[i], [])])
         self.room_views = [features.load("halfway", "daquar", view) for view in CROPS[:2]]
         asked = vqa_text(data)[:-HELD_VQA]
         self.paired = Paired(asked, self.captions)
@@ -193,7 +193,7 @@ class Source:
         self.people: dict[int, tuple[list, list]] = {}  # photos of Flickr8k and others by how many a detector finds
         self.things: dict[str, list[list[Found]]] = {}  # what the detector finds
         learnt = {"flickr8k": set(self.captions), "daquar": set(self.rooms.own)}
-        learnt |= {name: {i for i in range(10_000) if i % HELD_PEOPLE} for name in ("imagenette", "intel_scenes")}
+        learnt |= {name: set(features.learnt(data, name)) for name in ("imagenette", "intel_scenes")}
         for name, chosen in learnt.items():
             photos = features.load("halfway", name, "plain")
             self.things[name] = detector.found(data, name)
