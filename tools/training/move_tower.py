@@ -11,28 +11,34 @@ import itertools
 import math
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from tokenizers import Tokenizer
 from torch.nn.functional import kl_div, linear, mse_loss
 from transformers import FastVlmForConditionalGeneration
 
 from tools.training import features, portraits, things
 from tools.training.features import FOLDER, WIDTH, Cut
+from tools.training.portraits import Portrait
 from tools.training.precision import autocast, depthwise_in_fp32
 from tools.training.reward_vlm import held_out
 from tools.training.scenes import DESCRIBE, Exchange, Scene, Scenes
+from tools.training.stickers import Thing
+from tools.training.things import Closeup
 from tools.training.train_vlm import build, cells_of, easy_vqa, encode, export, losses, pack
 
 FILE = FOLDER / "moved.pt"
 KINDS = ("lite0", "halfway")  # what is kept of the old and of the new tower
 BATCH, CUT = 40, 0.5  # pictures of a step, and how many of them are cut anew
-SCENES = 3200  # drawn once
+DRAWN, SCENES = FOLDER / "drawn.npy", 3200  # sticker scenes
 TOWER, PROJECTOR = 4e-4, 1e-3  # peaks of the rates
 VIEWS = {"flickr8k": ["plain", "crop"], "daquar": ["plain", "crop"], "imagenette": ["plain"], "intel_scenes": ["plain"], "easy_vqa": ["plain"]}  # fmt: skip
 SHARES = {
@@ -56,29 +62,24 @@ class Pictures:
                 features.cache(data, KINDS[tower is towers[1]], name, view, tower)
             self.listed.append(features.learnt(data, name))
             self.kept.append([tuple(features.load(kind, name, view) for kind in KINDS) for view in views])
-        self.told: dict[str, Told] = {}
-        for name, kind, file, cuts in (
-            ("things", things.Closeup, things.FILE, things.cuts),
-            ("portraits", portraits.Portrait, portraits.FILE, portraits.cuts),
-        ):
-            before = file.with_name(f"{file.stem}-{KINDS[0]}.npy")
-            features.keep(file, cuts(data, held=False))
-            features.keep(before, cuts(data, held=False), lite=0)
-            shown, said = features.kept(file)
-            self.kept.append([(features.kept(before)[0], shown)])
-            self.listed.append(range(len(shown)))
-            self.told[name] = [(one, kind(*what).questions) for one, what in zip(shown, said, strict=True)]
         easy, places = easy_vqa(data), features.names(data, "easy_vqa")
         plain = features.load(KINDS[1], "easy_vqa", "plain")
-        learnt = [(plain[i], easy.get(places[i], [])) for i in features.learnt(data, "easy_vqa")]
-        self.told["easy_vqa"] = [(one, partial(random.Random.sample, population=said, k=3)) for one, said in learnt if len(said) > 2]  # fmt: skip
-        drawn = [self.scenes.scene() for _ in range(SCENES)]
-        pictures = [[*map(self.scenes.draw, drawn[at : at + 16])] for at in range(0, SCENES, 16)]
-        self.kept.append(
-            [tuple(np.concatenate([features.halfway(tower, some) for some in pictures]) for tower in towers)]
-        )
-        self.listed.append(range(SCENES))
-        self.told["stickers"] = [(one, partial(self.said, scene)) for one, scene in zip(self.kept[-1][0][1], drawn, strict=True)]  # fmt: skip
+        asked = [(plain[i], easy.get(places[i], [])) for i in features.learnt(data, "easy_vqa")]
+        self.told: dict[str, Told] = {
+            "easy_vqa": [(one, partial(random.Random.sample, population=said, k=3)) for one, said in asked if len(said) > 2]
+        }  # fmt: skip
+        for name, file, shown, questions in (
+            ("things", things.FILE, partial(things.cuts, data, held=False), lambda *one: Closeup(*one).questions),
+            ("portraits", portraits.FILE, partial(portraits.cuts, data, held=False), lambda *one: Portrait(*one).questions),
+            ("stickers", DRAWN, drawn, self.about),
+        ):  # fmt: skip
+            before = file.with_name(f"{file.stem}-{KINDS[0]}.npy")
+            features.keep(file, shown())
+            features.keep(before, shown(), lite=0)
+            halves, said = features.kept(file)
+            self.kept.append([(features.kept(before)[0], halves)])
+            self.listed.append(range(len(halves)))
+            self.told[name] = [(one, questions(*what)) for one, what in zip(halves, said, strict=True)]
 
     def some(self, n: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """What the old and the new tower's lower parts see of `n` pictures, and which of these are photos."""
@@ -96,11 +97,23 @@ class Pictures:
         talks = [[[exchange] for exchange in said(self.rng)] for _, said in some]
         return torch.from_numpy(np.stack([seen for seen, _ in some])).float(), talks
 
-    def said(self, scene: Scene, rng: random.Random) -> list[Exchange]:
+    def about(self, named: list[list], *ground: Any) -> Callable[[random.Random], list[Exchange]]:
         """A caption of a scene and answers, most of them of colours and names: these suffer first."""
-        kinds = self.scenes.exchanges(scene)
-        others = [rng.choice(kinds[kind]) for kind in ("presence", "count", "place") if kinds[kind]]
-        return [(DESCRIBE, self.scenes.caption(scene)), *kinds["colour"], *kinds["what"], *others]
+        scene = Scene([Thing(*one) for one in named], *ground)
+
+        def said(rng: random.Random) -> list[Exchange]:
+            kinds = self.scenes.exchanges(scene)
+            others = [rng.choice(kinds[kind]) for kind in ("presence", "count", "place") if kinds[kind]]
+            return [(DESCRIBE, self.scenes.caption(scene)), *kinds["colour"], *kinds["what"], *others]
+
+        return said
+
+
+def drawn() -> Iterator[tuple[tuple, Image.Image]]:
+    scenes = Scenes()
+    for _ in range(SCENES):
+        scene = scenes.scene()
+        yield ([*map(astuple, scene.things)], *scene[1:]), scenes.draw(scene)
 
 
 @torch.no_grad()
