@@ -21,7 +21,7 @@ import PIL.Image
 from pipelines import ask, caption, classify
 from tools.bench import timed
 from tools.training import features, portraits, synthetic, things
-from tools.training.features import HELD_PEOPLE, rows
+from tools.training.features import rows
 from tools.training.paired import Paired
 from tools.training.room_answers import daquar
 from tools.training.scenes import Scenes
@@ -131,8 +131,8 @@ def captions(data: Path, limit: int) -> dict[str, float]:
 def landscapes(data: Path, limit: int) -> dict[str, float]:
     """Held-out photos of forests, mountains, glaciers and seas: how many captions tell of people or dogs, which hardly any shows."""
     named = [*zip(features.names(data, "intel_scenes"), features.labels(data, "intel_scenes"), strict=True)]
-    folder, built = data / "intel_scenes" / "images", ("buildings", "street")
-    shown = [folder / name for name, label in named[::HELD_PEOPLE] if label not in built]
+    folder, held = data / "intel_scenes" / "images", features.held_names(data, "intel_scenes")
+    shown = [folder / name for name, label in named if name in held and label not in ("buildings", "street")]
     told = [bool(ALIVE.search(caption.run(photo).text)) for photo in shown]
     return {"with people or dogs": float(np.mean(told)), "n": len(told)}
 

@@ -92,13 +92,10 @@ def bases(data: Path) -> dict[str, list[int]]:
     """The numbers of photos of each data set that are for training and show nobody; "dogs" are those of Flickr8k with one."""
     rows = features.rows(data / "flickr8k" / "captions.jsonl")
     alone = [i for i, row in enumerate(rows) if row["split"] == "train" and empty(row["captions"])]
+    places = features.labels(data, "intel_scenes")
     return {
         "daquar": features.learnt(data, "daquar"),
-        "intel_scenes": [
-            i
-            for i, label in enumerate(features.labels(data, "intel_scenes"))
-            if i % features.HELD_PEOPLE and label in LANDSCAPES
-        ],
+        "intel_scenes": [i for i in features.learnt(data, "intel_scenes") if places[i] in LANDSCAPES],
         "flickr8k": alone,
         "dogs": [i for i in alone if of_a_dog(rows[i]["captions"])],
     }

@@ -3,8 +3,8 @@ cells becomes what the old one's told it (Romero et al., FitNets: Hints for Thin
 
 The projector's first layer begins as what fits best by least squares; then it and the upper part of the new tower learn, the
 mean of the cells keeps ImageNet's classes, and what the language model, which stays as it is, answers about sticker scenes,
-easy-VQA's pictures, things and portraits is held against what they show. Resumes from its checkpoint by the same command; `reward_vlm --start` goes on
-from the folder that it writes."""
+easy-VQA's pictures, things and portraits is held against what they show. Resumes from its checkpoint by the same command;
+`reward_vlm --start` goes on from the folder that it writes."""
 
 import argparse
 import itertools
@@ -110,6 +110,7 @@ class Pictures:
 
 
 def drawn() -> Iterator[tuple[tuple, Image.Image]]:
+    """Always the same sticker scenes, as `about` takes them back from the disk, and their pictures."""
     scenes = Scenes()
     for _ in range(SCENES):
         scene = scenes.scene()
