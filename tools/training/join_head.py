@@ -7,6 +7,7 @@ average of the last weights, blended with those from before (`SHARE`)."""
 import copy
 import random
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -39,7 +40,6 @@ from tools.training.train_clip import (
 
 SCENES, HELD = 8000, 600  # drawn once: to learn from, and to measure by
 NAMES, HUES, CAPTIONS = 200, 60, 60  # texts of each sort that a step asks of the stickers
-NAMED, MATCHED, DRAWN, KEPT = 2.0, 0.5, 0.2, 8.0  # weights of the losses: names, captions, stickers, nearness to before
 SHARE = 0.5  # of the new weights in the blend
 SHOWN = ("{}", "{}", *TEMPLATES[1:3], "a drawing of a {}.", "a sticker of a {}.")
 
@@ -74,8 +74,8 @@ class Stickers:
             tower, seen = features.tower(tuned=True).to(memory_format=torch.channels_last), []
             for at in range(0, n, features.BATCH):
                 pictures = [self.scenes.draw(scene) for scene in drawn[at : at + features.BATCH]]
-                seen.append(features.means(tower, pictures).numpy())
-            np.save(file, np.concatenate(seen).astype(np.float16))
+                seen.append(features.means(tower, pictures).half().numpy())
+            features.put(file, seen)
         self.seen = torch.from_numpy(np.load(file)).float()
 
     def asked(self, batch: list[int]) -> tuple[list[str], torch.Tensor]:
@@ -136,66 +136,82 @@ def dreams_seen() -> torch.Tensor:  # [n, 1280]
     if not file.exists():
         tower, halfway = features.tower(tuned=True), np.load(dreams.FILE, mmap_mode="r")[: len(dreams.seen())]
         parts = [torch.from_numpy(halfway[at : at + 16]).float() for at in range(0, len(halfway), 16)]
-        np.save(file, torch.cat([features.upper(tower, part).mean(1) for part in parts]).numpy())
-    return torch.from_numpy(np.load(file))
+        features.put(file, [features.upper(tower, part).mean(1).half().numpy() for part in parts])
+    return torch.from_numpy(np.load(file)).float()
 
 
-def learn(data: Path, model: nn.Module, tokenizer: Tokenizer, steps: int) -> Head:
-    world, said = World(data), Texts(model, tokenizer)
-    stickers, held = Stickers("train", 0, SCENES), Stickers("train", 1_000_003, HELD)
-    new = Stickers("objects", 1_000_003, HELD)
-    first = Head(model.visual.head.proj.weight.data, world.usual)
-    head, spoken = copy.deepcopy(first), texts(data)
+class Recipe(NamedTuple):
+    """What a head learns from in a step, and the weights of its losses."""
 
-    def figures(weights: Head) -> None:
-        scores = measure(data, weights, said.encode), right(held, weights, said)
-        print(*scores, "objects never shown", right(new, weights, said), flush=True)
+    photos: int = 256
+    made_up: int = 320
+    dreams: int = 160
+    thumbnails: int = 128  # with the photos they are what it stays near to its beginning on
+    matched: float = 0.5
+    named: float = 2.0
+    drawn: float = 0.2
+    kept: float = 8.0
+    decay: float = 0.02
 
-    captions = said.encode(spoken["captions"])
-    classes = labels(said, [row["name"] for row in rows(data / "imagenet_classes.jsonl")])  # [1000, 256]
-    forms = [spoken["nodes"][i] for places in node_index(data) for i in places[:3]]  # bare, plural, in a template
-    nodes = normalize(said.encode(forms).unflatten(0, (-1, 3)).mean(1), dim=-1)
-    heat = model.logit_scale.data.exp().clamp(max=60)
-    optimizer, average = torch.optim.AdamW(head.parameters(), betas=(0.9, 0.98), weight_decay=0.02), copy.deepcopy(head)
-    figures(first)
-    dreamt, losses = dreams_seen(), []
-    sure = world.opinion(dreamt)
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = 1e-3 * schedule(step, steps, warm=50)
-        i, seen, opinion = world.photos(256)
-        unreal, guess = world.made_up(320)
-        some = torch.randint(len(dreamt), (160,))
-        unreal, guess = torch.cat([unreal, dreamt[some]]), torch.cat([guess, sure[some]])
-        small = world.small[torch.randint(len(world.small), (128,))]
-        shown = random.sample(range(SCENES), 128)
-        asked, true = stickers.asked(shown)
-        drawn, chosen = said(asked), world.some_nodes(320)
-        opinions, real = torch.cat([opinion, guess]), torch.cat([seen, small])
-        shows, near = head(torch.cat([seen, unreal]), 0.3), head(real, 0.3)
-        with torch.no_grad():
-            before = first(real)
-        told = -(opinions * (heat * shows @ classes.T).log_softmax(-1)).sum(1)
-        parts = [
-            MATCHED * match_loss(heat * shows[:256] @ captions[i * 5 + torch.randint(5, i.shape)].T),
-            soft_loss(heat * shows @ nodes[chosen].T, opinions @ world.owns[:, chosen]),
-            NAMED * (0.3 * told[:256].sum() + told[256:].sum()) / len(told),
-            DRAWN * soft_loss(heat * head(stickers.seen[shown], 0.3) @ drawn.T, true),
-            KEPT * (1 - (near * before).sum(-1).mean()),
-        ]
-        optimizer.zero_grad()
-        torch.stack(parts).sum().backward()
-        optimizer.step()
-        with torch.no_grad():
-            average.proj.weight.lerp_(head.proj.weight, max(0.01, 1 / (step + 2)))
-        losses.append([part.item() for part in parts])
-        if step % 100 == 99:
-            print(f"{step + 1} steps, match, nodes, names, stickers, kept {np.mean(losses, 0).round(3)}", flush=True)
-            losses = []
-    figures(average)
-    blend = Head(first.proj.weight.data.lerp(average.proj.weight.data, SHARE), world.usual)
-    figures(blend)
-    return blend
+
+class Lessons:
+    """Photos, features of none and stickers, and what is said of them: all that image heads learn from."""
+
+    def __init__(self, data: Path, said: Texts) -> None:
+        self.data, self.said, self.world = data, said, World(data)
+        self.stickers, self.held = Stickers("train", 0, SCENES), Stickers("train", 1_000_003, HELD)
+        self.new, spoken = Stickers("objects", 1_000_003, HELD), texts(data)
+        self.captions = said.encode(spoken["captions"])
+        self.classes = labels(said, [row["name"] for row in rows(data / "imagenet_classes.jsonl")])  # [1000, 256]
+        forms = [spoken["nodes"][i] for places in node_index(data) for i in places[:3]]  # bare, plural, in a template
+        self.nodes = normalize(said.encode(forms).unflatten(0, (-1, 3)).mean(1), dim=-1)
+
+    def figures(self, head: Head) -> None:
+        scores = measure(self.data, head, self.said.encode), right(self.held, head, self.said)
+        print(*scores, "objects never shown", right(self.new, head, self.said), flush=True)
+
+    def learn(self, first: Head, recipe: Recipe, steps: int, heat: torch.Tensor | float) -> Head:
+        """Goes on from `first`, and gives the average of the last weights."""
+        world, losses = self.world, list[list[float]]()
+        head, average = copy.deepcopy(first), copy.deepcopy(first)
+        optimizer = torch.optim.AdamW(head.parameters(), betas=(0.9, 0.98), weight_decay=recipe.decay)
+        dreamt = dreams_seen() if recipe.dreams else world.real[:1]
+        sure = world.opinion(dreamt)
+        for step in range(steps):
+            for group in optimizer.param_groups:
+                group["lr"] = 1e-3 * schedule(step, steps, warm=50)
+            i, seen, opinion = world.photos(recipe.photos)
+            unreal, guess = world.made_up(recipe.made_up)
+            some = torch.randint(len(dreamt), (recipe.dreams,))
+            opinions = torch.cat([opinion, guess, sure[some]])
+            real = torch.cat([seen, world.small[torch.randint(len(world.small), (recipe.thumbnails,))]])
+            shown, chosen = random.sample(range(SCENES), 128), world.some_nodes(320)
+            asked, true = self.stickers.asked(shown)
+            shows, drawn = head(torch.cat([seen, unreal, dreamt[some]]), 0.3), head(self.stickers.seen[shown], 0.3)
+            with torch.no_grad():
+                before = first(real)
+            told = -(opinions * (heat * shows @ self.classes.T).log_softmax(-1)).sum(1)
+            n = recipe.photos  # whose captions say their names less surely
+            parts = [
+                recipe.matched * match_loss(heat * shows[:n] @ self.captions[i * 5 + torch.randint(5, i.shape)].T),
+                soft_loss(heat * shows @ self.nodes[chosen].T, opinions @ world.owns[:, chosen]),
+                recipe.named * (0.3 * told[:n].sum() + told[n:].sum()) / len(told),
+                recipe.drawn * soft_loss(heat * drawn @ self.said(asked).T, true),
+                recipe.kept * (1 - (head(real, 0.3) * before).sum(-1).mean()),
+            ]
+            optimizer.zero_grad()
+            torch.stack(parts).sum().backward()
+            optimizer.step()
+            with torch.no_grad():
+                average.proj.weight.lerp_(head.proj.weight, max(0.01, 1 / (step + 2)))
+            losses.append([part.item() for part in parts])
+            if step % 100 == 99:
+                print(
+                    f"{step + 1} steps, match, nodes, names, stickers, kept {np.mean(losses, 0).round(3)}", flush=True
+                )
+                losses = []
+        self.figures(average)
+        return average
 
 
 def main() -> None:
@@ -214,7 +230,12 @@ def main() -> None:
         torch.save({"tower": model.visual.trunk.state_dict()}, features.TUNED)
     features.ensure(options.data, "tuned")
     train_vlm.prepare(options.data)
-    head = learn(options.data, model, tokenizer, options.steps)
+    lessons = Lessons(options.data, Texts(model, tokenizer))
+    first = Head(model.visual.head.proj.weight.data, lessons.world.usual)
+    lessons.figures(first)
+    learnt = lessons.learn(first, Recipe(), options.steps, model.logit_scale.data.exp().clamp(max=60))
+    head = Head(first.proj.weight.data.lerp(learnt.proj.weight.data, SHARE), lessons.world.usual)
+    lessons.figures(head)
     model.visual.head.proj.weight.data.copy_(head.proj.weight.data)
     model.visual.head.proj.bias.data.copy_(-head.proj.weight.data @ head.usual)
     export(model, tokenizer, options.out)

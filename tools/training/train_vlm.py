@@ -38,7 +38,7 @@ from tools.training import detector, dreams, elsewhere, features, portraits, pri
 from tools.training.aids import SIDE, Aids, Names, covers, spoken, told
 from tools.training.detector import KINDS, Found
 from tools.training.dreams import Dream
-from tools.training.features import CELLS, FOLDER, HELD_PEOPLE, Cut, rows
+from tools.training.features import CELLS, FOLDER, Cut, rows
 from tools.training.halves import Halves
 from tools.training.paired import Paired
 from tools.training.portraits import Portrait
@@ -184,8 +184,11 @@ class Source:
         dreamt_of = Counter(name for _, name, _ in self.dreamt)
         self.rarity = [*itertools.accumulate(dreamt_of[name] ** -EVEN for _, name, _ in self.dreamt)]
         self.pooled = torch.from_numpy(features.load("means", "flickr8k", "plain"))
-        self.named = [(features.load("halfway", kind, "plain"), i, name) for kind in ("imagenette", "cifar10", "intel_scenes")
-                      for i, name in enumerate(labels(data, kind)) if i % HELD_PEOPLE or kind == "cifar10"]  # fmt: skip
+        self.named: list[tuple[NDArray[np.float16], int, str]] = []
+        for kind in ("imagenette", "cifar10", "intel_scenes"):
+            photos, called = features.load("halfway", kind, "plain"), labels(data, kind)
+            numbers = range(len(called)) if kind == "cifar10" else features.learnt(data, kind)
+            self.named += [(photos, i, called[i]) for i in numbers]
         self.dogs: dict[int, list[int]] = {}  # photos of Flickr8k by how many captions tell of
         for i, five in self.captions.items():
             if count := dogs(five):
