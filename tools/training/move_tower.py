@@ -3,7 +3,7 @@ cells becomes what the old one's told it (Romero et al., FitNets: Hints for Thin
 
 The projector's first layer begins as what fits best by least squares; then it and the upper part of the new tower learn, the
 mean of the cells keeps ImageNet's classes, and what the language model, which stays as it is, answers about sticker scenes,
-easy-VQA's pictures, things and portraits is held against what they show. Resumes from its checkpoint by the same command;
+easy-VQA's pictures, things, portraits, photos and dreams is held against what they show. Resumes from its checkpoint by the same command;
 `reward_vlm --start` goes on from the folder that it writes."""
 
 import argparse
@@ -25,27 +25,34 @@ from tokenizers import Tokenizer
 from torch.nn.functional import kl_div, linear, mse_loss
 from transformers import FastVlmForConditionalGeneration
 
-from tools.training import features, portraits, things
+from tools.training import dreams, features, portraits, things
+from tools.training.aids import Names
+from tools.training.dreams import Dream
 from tools.training.features import FOLDER, WIDTH, Cut
+from tools.training.paired import Paired
 from tools.training.portraits import Portrait
 from tools.training.precision import autocast, depthwise_in_fp32
 from tools.training.reward_vlm import held_out
 from tools.training.scenes import DESCRIBE, Exchange, Scene, Scenes
 from tools.training.stickers import Thing
+from tools.training.synthetic import questions, salient
 from tools.training.things import Closeup
-from tools.training.train_vlm import build, cells_of, easy_vqa, encode, export, losses, pack
+from tools.training.train_vlm import HELD_VQA, build, cells_of, easy_vqa, encode, export, losses, pack, vqa_text
 
 FILE = FOLDER / "moved.pt"
 KINDS = ("lite0", "halfway")  # what is kept of the old and of the new tower
-BATCH, CUT = 40, 0.5  # pictures of a step, and how many of them are cut anew
-DRAWN, SCENES = FOLDER / "drawn.npy", 3200  # sticker scenes
+BATCH, CUT = 28, 0.5  # pictures of a step, and how many of them are cut anew
+DRAWN, SCENES = FOLDER / "drawn.npy", 9600  # sticker scenes
 TOWER, PROJECTOR = 4e-4, 1e-3  # peaks of the rates
 VIEWS = {"flickr8k": ["plain", "crop"], "daquar": ["plain", "crop"], "imagenette": ["plain"], "intel_scenes": ["plain"], "easy_vqa": ["plain"]}  # fmt: skip
 SHARES = {
     "flickr8k": 0.37, "daquar": 0.1, "imagenette": 0.04, "intel_scenes": 0.04, "easy_vqa": 0.08, "things": 0.15, "portraits": 0.07, "stickers": 0.15,
 }  # fmt: skip
+HELD_DREAMS = 10  # one in so many is left to measure by
 CLASSES, SAID = 0.1, 0.3  # weights of ImageNet's classes, and of what is said of pictures, beside what is told
-ASKED = {"stickers": 28, "easy_vqa": 8, "things": 4, "portraits": 6}  # pictures of a step of which something is said
+ASKED = {  # pictures of a step of which something is said; dreams are the last
+    "stickers": 18, "easy_vqa": 4, "things": 6, "portraits": 8, "flickr8k": 6, "dreams": 16,
+}  # fmt: skip
 
 Told = list[tuple[NDArray[np.floating], Callable[[random.Random], list[Exchange]]]]  # pictures; what is asked of them
 
@@ -68,7 +75,18 @@ class Pictures:
         self.told: dict[str, Told] = {
             "easy_vqa": [(one, partial(random.Random.sample, population=said, k=3)) for one, said in asked if len(said) > 2]
         }  # fmt: skip
-        for name, file, shown, questions in (
+        photos, unseen = features.rows(data / "flickr8k" / "captions.jsonl"), vqa_text(data)[:-HELD_VQA]
+        captions = {i: photos[i]["captions"] for i in features.learnt(data, "flickr8k")}
+        paired, plain = Paired(unseen, captions), features.load(KINDS[1], "flickr8k", "plain")
+        self.told["flickr8k"] = [(plain[i], partial(of_photo, paired, i, five)) for i, five in captions.items()]
+        names = Names(data, [said for row in unseen for said in row["answers"]], self.rng)
+        dreams.ensure(data, names)
+        self.told["dreams"] = [
+            (halves, partial(of_dream, names, paired, captions, one))
+            for i, (halves, one) in enumerate(zip(np.load(dreams.FILE, mmap_mode="r"), dreams.seen(), strict=False))
+            if i % HELD_DREAMS
+        ]
+        for name, file, shown, about in (
             ("things", things.FILE, partial(things.cuts, data, held=False), lambda *one: Closeup(*one).questions),
             ("portraits", portraits.FILE, partial(portraits.cuts, data, held=False), lambda *one: Portrait(*one).questions),
             ("stickers", DRAWN, drawn, self.about),
@@ -79,7 +97,7 @@ class Pictures:
             halves, said = features.kept(file)
             self.kept.append([(features.kept(before)[0], halves)])
             self.listed.append(range(len(halves)))
-            self.told[name] = [(one, questions(*what)) for one, what in zip(halves, said, strict=True)]
+            self.told[name] = [(one, about(*what)) for one, what in zip(halves, said, strict=True)]
 
     def some(self, n: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """What the old and the new tower's lower parts see of `n` pictures, and which of these are photos."""
@@ -92,10 +110,12 @@ class Pictures:
         return old, new, torch.tensor(sets) < len(SHARES) - 1
 
     def asked(self) -> tuple[torch.Tensor, list[list[list[Exchange]]]]:
-        """What the new tower's lower part sees of pictures, whole, and questions about each of them, answered."""
+        """What the new tower's lower part sees of pictures, all but dreams whole, and questions about each of them, answered."""
         some = [one for name, n in ASKED.items() for one in self.rng.sample(self.told[name], n)]
         talks = [[[exchange] for exchange in said(self.rng)] for _, said in some]
-        return torch.from_numpy(np.stack([seen for seen, _ in some])).float(), talks
+        shown = torch.from_numpy(np.stack([seen for seen, _ in some])).float()
+        shown[-ASKED["dreams"] :] = features.moved(shown[-ASKED["dreams"] :], self.rng)
+        return shown, talks
 
     def about(self, named: list[list], *ground: Any) -> Callable[[random.Random], list[Exchange]]:
         """A caption of a scene and answers, most of them of colours and names: these suffer first."""
@@ -107,6 +127,22 @@ class Pictures:
             return [(DESCRIBE, self.scenes.caption(scene)), *kinds["colour"], *kinds["what"], *others]
 
         return said
+
+
+def of_photo(paired: Paired, number: int, captions: list[str], rng: random.Random) -> list[Exchange]:
+    """A few questions that a photo's captions answer: made of these, and asked by people about others."""
+    some = questions(captions, rng) + paired.about(number, salient(captions)[1], rng)
+    return rng.sample(some, min(6, len(some)))
+
+
+def of_dream(
+    names: Names, paired: Paired, captions: dict[int, list[str]], one: Dream, rng: random.Random
+) -> list[Exchange]:
+    """What was dreamt, and questions about it."""
+    name = names.common[one.kind]
+    of_dog = dreams.of_a_dog(captions[one.base]) if one.base >= 0 and one.kind in dreams.WALKING else []
+    talks = names.talks(name, one.kind, [dreams.of_another(said, name) for said in of_dog])
+    return rng.sample([talk[0] for talk in talks] + paired.what_is(name, rng), 4)
 
 
 def drawn() -> Iterator[tuple[tuple, Image.Image]]:
