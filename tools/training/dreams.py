@@ -11,7 +11,7 @@ import math
 import random
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,6 +70,11 @@ def of_a_dog(captions: Sequence[str]) -> list[str]:
     """The captions of a photo that tell of a dog and of no breed; none where fewer than three people say dog."""
     said = [one for one in map(tidy, captions) if telling([one], r"dogs?\b") and not telling([one], BREEDS)]
     return said if len(said) > 2 else []
+
+
+def of_its_dog(one: Dream, captions: Mapping[int, Sequence[str]]) -> list[str]:
+    """The captions of the dog in whose place a dream is, of photos' `captions` by number; none of other dreams."""
+    return of_a_dog(captions[one.base]) if one.base >= 0 and one.kind in WALKING else []
 
 
 def of_another(text: str, name: str) -> str:

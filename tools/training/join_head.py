@@ -136,8 +136,8 @@ def dreams_seen() -> torch.Tensor:  # [n, 1280]
     if not file.exists():
         tower, halfway = features.tower(tuned=True), np.load(dreams.FILE, mmap_mode="r")[: len(dreams.seen())]
         parts = [torch.from_numpy(halfway[at : at + 16]).float() for at in range(0, len(halfway), 16)]
-        features.put(file, [features.upper(tower, part).mean(1).half().numpy() for part in parts])
-    return torch.from_numpy(np.load(file)).float()
+        features.put(file, [features.upper(tower, part).mean(1).numpy() for part in parts])
+    return torch.from_numpy(np.load(file))
 
 
 class Recipe(NamedTuple):

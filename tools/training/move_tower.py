@@ -50,9 +50,8 @@ SHARES = {
 }  # fmt: skip
 HELD_DREAMS = 10  # one in so many is left to measure by
 CLASSES, SAID = 0.1, 0.3  # weights of ImageNet's classes, and of what is said of pictures, beside what is told
-ASKED = {  # pictures of a step of which something is said; dreams are the last
-    "stickers": 18, "easy_vqa": 4, "things": 6, "portraits": 8, "flickr8k": 6, "dreams": 16,
-}  # fmt: skip
+ASKED = {"stickers": 18, "easy_vqa": 4, "things": 6, "portraits": 8, "flickr8k": 6}  # of a step, asked about
+DREAMS = 16  # of a step, asked about, too
 
 Told = list[tuple[NDArray[np.floating], Callable[[random.Random], list[Exchange]]]]  # pictures; what is asked of them
 
@@ -81,7 +80,7 @@ class Pictures:
         self.told["flickr8k"] = [(plain[i], partial(of_photo, paired, i, five)) for i, five in captions.items()]
         names = Names(data, [said for row in unseen for said in row["answers"]], self.rng)
         dreams.ensure(data, names)
-        self.told["dreams"] = [
+        self.dreamt: Told = [
             (halves, partial(of_dream, names, paired, captions, one))
             for i, (halves, one) in enumerate(zip(np.load(dreams.FILE, mmap_mode="r"), dreams.seen(), strict=False))
             if i % HELD_DREAMS
@@ -112,9 +111,10 @@ class Pictures:
     def asked(self) -> tuple[torch.Tensor, list[list[list[Exchange]]]]:
         """What the new tower's lower part sees of pictures, all but dreams whole, and questions about each of them, answered."""
         some = [one for name, n in ASKED.items() for one in self.rng.sample(self.told[name], n)]
+        some += self.rng.sample(self.dreamt, DREAMS)
         talks = [[[exchange] for exchange in said(self.rng)] for _, said in some]
         shown = torch.from_numpy(np.stack([seen for seen, _ in some])).float()
-        shown[-ASKED["dreams"] :] = features.moved(shown[-ASKED["dreams"] :], self.rng)
+        shown[-DREAMS:] = features.moved(shown[-DREAMS:], self.rng)
         return shown, talks
 
     def about(self, named: list[list], *ground: Any) -> Callable[[random.Random], list[Exchange]]:
@@ -140,8 +140,8 @@ def of_dream(
 ) -> list[Exchange]:
     """What was dreamt, and questions about it."""
     name = names.common[one.kind]
-    of_dog = dreams.of_a_dog(captions[one.base]) if one.base >= 0 and one.kind in dreams.WALKING else []
-    talks = names.talks(name, one.kind, [dreams.of_another(said, name) for said in of_dog])
+    retold = [dreams.of_another(said, name) for said in dreams.of_its_dog(one, captions)]
+    talks = names.talks(name, one.kind, retold)
     return rng.sample([talk[0] for talk in talks] + paired.what_is(name, rng), 4)
 
 

@@ -178,17 +178,14 @@ class Source:
             tuple[Dream, str, list[str]]
         ] = []  # its common name, captions of the dog in whose place it is
         for one in dreams.seen():
-            known = one.base >= 0 and one.kind in dreams.WALKING
-            of_dog = dreams.of_a_dog(self.captions[one.base]) if known else []
-            self.dreamt.append((one, self.names.common[one.kind], of_dog))
+            self.dreamt.append((one, self.names.common[one.kind], dreams.of_its_dog(one, self.captions)))
         dreamt_of = Counter(name for _, name, _ in self.dreamt)
         self.rarity = [*itertools.accumulate(dreamt_of[name] ** -EVEN for _, name, _ in self.dreamt)]
         self.pooled = torch.from_numpy(features.load("means", "flickr8k", "plain"))
         self.named: list[tuple[NDArray[np.float16], int, str]] = []
         for kind in ("imagenette", "cifar10", "intel_scenes"):
             photos, called = features.load("halfway", kind, "plain"), labels(data, kind)
-            numbers = range(len(called)) if kind == "cifar10" else features.learnt(data, kind)
-            self.named += [(photos, i, called[i]) for i in numbers]
+            self.named += [(photos, i, called[i]) for i in features.learnt(data, kind)]
         self.dogs: dict[int, list[int]] = {}  # photos of Flickr8k by how many captions tell of
         for i, five in self.captions.items():
             if count := dogs(five):
